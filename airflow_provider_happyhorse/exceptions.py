@@ -1,0 +1,44 @@
+"""What a task can end with. Each text says what happened, to which generation, what became of the money, and what to do.
+
+All of them stop Airflow's retries except :class:`GenerationTimeout`: after it a retry re-attaches to the running generation.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+
+class InvalidArguments(AirflowFailException):
+    """What the author wrote cannot be sent; nothing was. Not a ``ValueError``: that would burn the retries of a mapped task."""
+
+
+class NotSubmitted(AirflowFailException):
+    """The service refused the submission, or it was never sent; nothing was paid. A retry would be refused again."""
+
+
+class BudgetExceeded(AirflowFailException):
+    """The estimate is above ``max_credits``, or unknown while there is a cap; nothing was sent."""
+
+
+class AmbiguousSubmission(AirflowFailException):
+    """A submission may exist and be paid for, and nothing proves which; a retry must not pay for it again."""
+
+
+class SubmissionStopped(AirflowFailException):
+    """An earlier try has submitted, or may have, and what it left does not allow another submission; nothing was sent."""
+
+
+class GenerationFailed(AirflowFailException):
+    """The service ended the generation as failed; a retry would not pay for another unless ``pay_again_on`` says so."""
+
+
+class GenerationUnreachable(AirflowFailException):
+    """The service stopped answering for this generation (key revoked, id unknown there); the video itself may be fine."""
+
+
+class GenerationTimeout(AirflowException):
+    """This try's wait is over and the generation still runs; nothing was cancelled, a retry waits for the same one."""
+
+
+class PublishFailed(AirflowFailException):
+    """The result could not be stored whole under its final name; nothing partial is visible there."""
