@@ -1,0 +1,44 @@
+"""The test suite on the older Airflow versions: `nox`, `nox -s tests-2.11`, `nox -s tests-3.1 -- tests/api`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+# Airflow version -> its dependency group in uv.lock and the Python versions it supports among ours, the preferred one first.
+AIRFLOWS = {
+    "2.11": ("af211", ("3.11", "3.12")),
+    "3.1": ("af31", ("3.12", "3.11", "3.13")),
+}
+
+UV = str(Path(sys.executable).with_name("uv"))
+
+nox.needs_version = ">=2025.5"
+
+
+def installed_python(session: nox.Session, airflow: str) -> str:
+    _, versions = AIRFLOWS[airflow]
+    for version in versions:
+        find = [UV, "python", "find", "--no-project", "--no-python-downloads", version]
+        found = subprocess.run(find, capture_output=True, text=True, check=False)  # noqa: S603
+        if found.returncode == 0:
+            return found.stdout.strip()
+    return session.error(f"Airflow {airflow} is tested on Python {' or '.join(versions)}, and none of them is installed.")
+
+
+def tests_on(airflow: str) -> None:
+    # uv makes the environment itself, exactly from the lock file; nox's own installation steps would resolve again.
+    @nox.session(name=f"tests-{airflow}", venv_backend="none")
+    def tests(session: nox.Session) -> None:
+        """Run the test suite on this Airflow."""
+        group, _ = AIRFLOWS[airflow]
+        home = Path(".nox", f"tests-{airflow}").absolute()
+        session.env.update(UV_PYTHON_DOWNLOADS="never", UV_PROJECT_ENVIRONMENT=str(home), UV_PYTHON=None, VIRTUAL_ENV=None)
+        python = installed_python(session, airflow)
+        session.run(UV, "sync", "--frozen", "--quiet", "--python", python, "--extra", "emulator", "--group", "test", "--group", group)
+        session.run(str(home / "bin" / "python"), "-m", "pytest", "-m", "not live", *session.posargs)
+
+
+for airflow_version in AIRFLOWS:
+    tests_on(airflow_version)
