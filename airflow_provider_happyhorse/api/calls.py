@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 class FilePart:
     """One file of a multipart form. The content is read by the caller and small (the vendor allows 10 MB)."""
 
-    field: str
+    form_name: str
     filename: str
     content_type: str
     content: bytes = field(repr=False)

@@ -32,6 +32,6 @@ def delay_before_retry(error: ServiceError, *, attempt: int, pays: bool, random:
     if isinstance(error, Unreachable):
         return backoff * (0.5 + random)
     if isinstance(error, (Ambiguous, ServiceFault, BadResponse)) and not pays:
-        asked = getattr(error, "retry_after", None) or 0.0
+        asked = (error.retry_after if isinstance(error, ServiceFault) else None) or 0.0
         return None if asked > LONGEST_RATE_LIMIT_DELAY else max(asked, backoff * (0.5 + random))
     return None

@@ -1,0 +1,149 @@
+"""What is asked of a service and what it answers, under the vendors' own field names."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from airflow_provider_happyhorse.api.table_values import flag, number, objects, text, texts, without_unset
+
+Text = Annotated[str, BeforeValidator(text)]
+Number = Annotated[int | float, BeforeValidator(number)]
+Flag = Annotated[bool, BeforeValidator(flag)]
+Texts = Annotated[list[Text], BeforeValidator(texts)]
+
+
+class _Fields(BaseModel):
+    """Fields as an author or a table gives them: ``""``, None and NaN are unset, ``"5"`` is 5, ``"false"`` is false."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unset(cls, given: Any) -> Any:
+        return without_unset(given)
+
+    def has(self, name: str) -> bool:
+        """Say whether the author gave this field."""
+        return name in self.model_fields_set
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields that were given, as JSON values under the vendors' names; nothing is filled in."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Shot(_Fields):
+    """One shot of a multi-shot video (happyhorse.app ``multi_prompt``)."""
+
+    prompt: Text
+    duration: Number
+
+
+class Element(_Fields):
+    """A thing or person that prompts refer to as ``@name`` (happyhorse.app ``happyhorse_elements``)."""
+
+    name: Text
+    description: Text
+    element_input_urls: Texts
+
+
+class VideoRequest(_Fields):
+    """Every documented field of POST generate of both services; which of them one takes is the service's to say.
+
+    Sources: the API reference of happy-horse.ai, the API documentation of happyhorse.app (pages of 2026-04).
+
+    :param prompt: what the video shows; both.
+    :param model: model id; happy-horse.ai (not a closed list), and happyhorse.app, where it is always ``happyhorse-1.0/video``.
+    :param aspect_ratio: such as ``16:9``; both.
+    :param duration: seconds; both.
+    :param generation_type: ``text_to_video`` or ``image_to_video``; happy-horse.ai.
+    :param image_url: first frame; happy-horse.ai.
+    :param resolution: such as ``720p``; happy-horse.ai.
+    :param mode: ``std`` or ``pro``; happyhorse.app.
+    :param image_urls: first and last frame; happyhorse.app.
+    :param sound: with sound, which is also the price switch; happyhorse.app.
+    :param cfg_scale: 0 to 1, how closely the prompt is followed; happyhorse.app.
+    :param multi_shots: the video is made of the shots in ``multi_prompt``; happyhorse.app.
+    :param multi_prompt: the shots; happyhorse.app.
+    :param happyhorse_elements: what prompts mention as ``@name``; happyhorse.app.
+    """
+
+    prompt: Text = ""
+    model: Text = ""
+    aspect_ratio: Text = ""
+    duration: Number = 0
+    generation_type: Text = ""
+    image_url: Text = ""
+    resolution: Text = ""
+    mode: Text = ""
+    image_urls: Texts = Field(default_factory=list)
+    sound: Flag = True
+    cfg_scale: Number = 0.5
+    multi_shots: Flag = False
+    multi_prompt: Annotated[list[Shot], BeforeValidator(objects)] = Field(default_factory=list)
+    happyhorse_elements: Annotated[list[Element], BeforeValidator(objects)] = Field(default_factory=list)
+
+
+class GenerationState(enum.StrEnum):
+    """Where a generation stands, in our words; the vendor's word is kept beside it."""
+
+    IN_PROGRESS = "in_progress"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """The service will not change it any more."""
+        return self is not GenerationState.IN_PROGRESS
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One paid job as the service describes it. An unknown status word counts as in progress.
+
+    :param raw_status: the vendor's word.
+    :param result_urls: where the results are; empty until it has succeeded, and possibly short-lived.
+    :param credits: credits the service says it took, None when it does not say.
+    :param error: the vendor's reason for a failure, ``""`` otherwise.
+    :param created_at: ISO 8601, as the vendor gives it, or ``""``.
+    :param request: the vendor's echo of the request.
+    :param raw: the object the above was read from.
+    """
+
+    generation_id: str
+    state: GenerationState
+    raw_status: str = ""
+    result_urls: tuple[str, ...] = ()
+    credits: float | None = None
+    error: str = ""
+    created_at: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Credits:
+    """What the account may still spend (happy-horse.ai; the field names of its answer are not documented, see ``raw``)."""
+
+    remaining: float | None
+    paid_access: bool | None
+    subscription: str | None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """What the headers of an answer say of the key's request budget (happy-horse.ai ``X-RateLimit-*``).
+
+    :param limit: requests per minute.
+    :param remaining: requests left in the window.
+    :param reset_at: Unix time at which the window resets.
+    """
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_at: float | None = None
