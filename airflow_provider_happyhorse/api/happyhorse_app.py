@@ -34,7 +34,7 @@ from airflow_provider_happyhorse.api.errors import (
     Unsupported,
 )
 from airflow_provider_happyhorse.api.happyhorse_app_limits import MODEL, limit_problems, unlikely
-from airflow_provider_happyhorse.api.models import Credits, Generation, GenerationState, RateLimit, VideoRequest
+from airflow_provider_happyhorse.api.models import Generation, GenerationState, RateLimit, VideoRequest
 from airflow_provider_happyhorse.api.pricing import Estimate, happyhorse_app_estimate
 from airflow_provider_happyhorse.api.service import Capability
 

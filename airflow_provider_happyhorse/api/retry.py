@@ -25,7 +25,7 @@ def delay_before_retry(error: ServiceError, *, attempt: int, pays: bool, random:
     """
     if attempt >= ATTEMPTS:
         return None
-    backoff = min(FIRST_DELAY * 2 ** (attempt - 1), LONGEST_DELAY)
+    backoff = min(FIRST_DELAY * 2.0 ** (attempt - 1), LONGEST_DELAY)
     if isinstance(error, RateLimited):
         asked = backoff if error.retry_after is None else error.retry_after
         return None if asked > LONGEST_RATE_LIMIT_DELAY else asked + random * max(1.0, backoff)
