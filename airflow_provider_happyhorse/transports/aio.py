@@ -1,0 +1,97 @@
+"""Sending a call from the triggerer's event loop, with aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+
+from airflow_provider_happyhorse.api.calls import Call, Response
+from airflow_provider_happyhorse.api.errors import Ambiguous, BadResponse, Unreachable
+from airflow_provider_happyhorse.transports.endpoint import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, USER_AGENT, Endpoint, trusted_certificates
+
+T = TypeVar("T")
+
+
+class AioTransport:
+    """Sends calls that cost nothing; one try each, because whoever polls decides when to ask again.
+
+    :param endpoint: where to, with which key.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        #: Headers of the last answer, from which a service reads its rate limit.
+        self.last_headers: Mapping[str, str] = {}
+        self._proxy = endpoint.proxy_url()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        await self.close()
+
+    async def send(self, call: Call[T]) -> T:
+        """Return what the service answers.
+
+        :raises airflow_provider_happyhorse.api.errors.ServiceError: what the call ended with.
+        :raises ValueError: for the paying call: submissions are sent by workers, where the record of them is.
+        """
+        request = call.request
+        if request.pays or request.file:
+            raise ValueError("submissions and uploads are sent by workers")
+        try:
+            async with (await self._opened()).request(
+                request.method,
+                self.endpoint.url(request.path),
+                params=dict(request.query),
+                json=request.json,
+                headers={"Authorization": f"Bearer {self.endpoint.api_key}"},
+                allow_redirects=False,
+                proxy=self._proxy,
+            ) as answer:
+                body = await _body(answer)
+                self.last_headers = {name.lower(): value for name, value in answer.headers.items()}
+                return call.read(Response(answer.status, self.last_headers, self.endpoint.redacted(body)))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as problem:
+            raise Unreachable(f"nothing was sent: {type(problem).__name__}: {problem}") from problem
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            raise Ambiguous(f"no complete answer came: {type(problem).__name__}: {problem}") from problem
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # Reading a CA bundle takes tens of milliseconds, which all triggers of this loop would wait.
+            tls = await asyncio.to_thread(_tls) if self.endpoint.base_url.startswith("https") else True
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=tls),
+                timeout=aiohttp.ClientTimeout(total=self.endpoint.request_timeout, sock_connect=CONNECT_TIMEOUT),
+                headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+                trust_env=False,
+            )
+        return self._session
+
+
+def _tls() -> ssl.SSLContext:
+    trusted = trusted_certificates()
+    return ssl.create_default_context(capath=trusted) if Path(trusted).is_dir() else ssl.create_default_context(cafile=trusted)
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(64 * 1024):
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise BadResponse(f"HTTP {answer.status}: an answer of more than {MAX_ANSWER_BYTES} bytes")
+    return bytes(body)
