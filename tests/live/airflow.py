@@ -221,7 +221,7 @@ class LiveAirflow:
         return [process for name in components or COMPONENTS for process in self._commands[name].processes()]
 
     def busy_workers(self) -> list[Process]:
-        """Return the processes that hold a worker slot: workers of LocalExecutor that are not idle, and task processes below any of them."""
+        """Return the processes that hold a worker slot: workers of LocalExecutor that are not idle, and task processes below them."""
         below_scheduler = {process.pid: process for process in self.processes(SCHEDULER)}
         workers = {pid for pid, process in below_scheduler.items() if "LocalExecutor" in process.title}
         busy = [below_scheduler[pid] for pid in workers if IDLE_WORKER not in below_scheduler[pid].title]
