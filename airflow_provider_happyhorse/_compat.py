@@ -1,0 +1,33 @@
+"""The only file that asks "which Airflow is this?"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+class TaskStateStore(Protocol):
+    """``context["task_state_store"]`` of Airflow 3.3 (AIP-103): per task instance, survives retries and clears."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the stored JSON value."""
+
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
+        """Store a JSON value."""
+
+
+def task_state_store(context: Mapping[str, Any]) -> TaskStateStore | None:
+    """Return the task's durable store, None before Airflow 3.3, which has nothing of the kind."""
+    return context.get("task_state_store") if AIRFLOW_V_3_3_PLUS else None
+
+
+def never_expire() -> timedelta:
+    """Return the retention that keeps an entry for as long as its DAG run (Airflow 3.3; the default there is 30 days)."""
+    from airflow.sdk import NEVER_EXPIRE
+
+    return NEVER_EXPIRE

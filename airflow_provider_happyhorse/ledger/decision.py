@@ -1,0 +1,148 @@
+"""What a try does, decided from values: the one place where money may flow again.
+
+The table (``design`` of the provider, and ``docs/architecture.md``): a retry never pays for what an earlier try has, or may have,
+submitted; a clear pays for a failed generation, and for a changed request when ``pay_again_on`` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from airflow_provider_happyhorse.ledger.record import Record, RecordState
+
+PayAgain = Literal["changed_request", "failed_generation", "ambiguous_submit", "unprotected_retry"]
+PAY_AGAIN_WORDS: tuple[PayAgain, ...] = ("changed_request", "failed_generation", "ambiguous_submit", "unprotected_retry")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything a decision rests on.
+
+    :param record: what this task instance has recorded, None for nothing.
+    :param protected: there is a ledger; without one ``record`` is always None and proves nothing.
+    :param fingerprint: of the request as it is now.
+    :param name: the clip's name now.
+    :param named: the author gave the name (or the task is not mapped, so that its id names it).
+    :param map_index: of this task instance, -1 when not mapped.
+    :param try_number: of this try, from 1.
+    :param max_tries: ``ti.max_tries`` now.
+    :param pay_again_on: the author's words.
+    """
+
+    record: Record | None
+    protected: bool
+    fingerprint: str
+    name: str
+    named: bool
+    map_index: int
+    try_number: int
+    max_tries: int
+    pay_again_on: frozenset[PayAgain]
+
+    @property
+    def cleared(self) -> bool:
+        """There is evidence that the task was cleared since the record was written, or that the record is another row's."""
+        return self.record is not None and (self.record.max_tries != self.max_tries or self.record.map_index != self.map_index)
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Submit the request as it is now.
+
+    :param why: for the log, ``""`` for the ordinary first submission.
+    """
+
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Attach:
+    """Go on with a generation that exists.
+
+    :param facts: its flat result so far.
+    :param why: for the log.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Do nothing, and say why and what the way out is.
+
+    :param kind: ``ambiguous`` (may exist), ``failed`` (the service ended it so), ``moved`` (the row is another's), ``changed``,
+        ``unprotected`` (no ledger and not the first try).
+    """
+
+    kind: Literal["ambiguous", "failed", "moved", "changed", "unprotected"]
+    why: str
+
+
+Decision = Submit | Attach | Stop
+
+
+def decide(now: Situation) -> Decision:
+    """Return what this try does."""
+    record = now.record
+    if record is None:
+        return _without_record(now)
+    match record.state:
+        case RecordState.NOT_SENT:
+            return Submit("an earlier try was provably not accepted")
+        case RecordState.INTENT | RecordState.AMBIGUOUS:
+            return _after_ambiguity(now, record)
+        case RecordState.FAILED:
+            return _after_failure(now, record)
+        case RecordState.SUBMITTED | RecordState.DELIVERED:
+            return _after_submission(now, record)
+
+
+def _without_record(now: Situation) -> Decision:
+    if now.protected or now.try_number <= 1:
+        return Submit()
+    if "unprotected_retry" in now.pay_again_on:
+        return Submit("`unprotected_retry` allows this try to pay although nothing is known of the earlier ones")
+    return Stop(
+        "unprotected",
+        f"this is try {now.try_number} and this Airflow keeps no record of what the earlier ones submitted (that needs Airflow 3.3): "
+        "submitting could pay for the same video again",
+    )
+
+
+def _after_ambiguity(now: Situation, record: Record) -> Decision:
+    if "ambiguous_submit" in now.pay_again_on:
+        return Submit(f"`ambiguous_submit` allows another submission although the one of {record.at} may exist")
+    what = "was about to be sent" if record.state is RecordState.INTENT else "may have been accepted"
+    known = f" ({record.detail})" if record.detail else ""
+    return Stop("ambiguous", f"a submission of {record.at} by try {record.try_number} {what}, and nothing tells whether it exists{known}")
+
+
+def _after_failure(now: Situation, record: Record) -> Decision:
+    if now.cleared:
+        return Submit(f"cleared after {record.generation_id} had failed at the service")
+    if "failed_generation" in now.pay_again_on:
+        return Submit(f"`failed_generation` allows a retry to submit again after {record.generation_id} had failed")
+    return Stop("failed", f"{record.generation_id} ended as failed at the service: {record.detail or 'no reason given'}")
+
+
+def _after_submission(now: Situation, record: Record) -> Decision:
+    if record.fingerprint == now.fingerprint:
+        return Attach(record.facts, f"{record.generation_id} was submitted by an earlier try")
+    if not now.cleared:
+        return Attach(record.facts, f"the request differs from the one submitted as {record.generation_id}; a retry never submits another")
+    if not now.named or (now.map_index >= 0 and now.name != record.name):
+        return Stop(
+            "moved",
+            f"this map index has submitted {record.generation_id} for the clip {record.name!r} and is now {now.name!r} with another request: "
+            "rows have moved, and submitting would pay for the wrong ones",
+        )
+    if "changed_request" not in now.pay_again_on:
+        return Stop(
+            "changed", f"the request differs from the one submitted as {record.generation_id}, and `changed_request` is not allowed"
+        )
+    if earlier := record.others.get(now.fingerprint):
+        return Attach(earlier, f"this very request was submitted before as {earlier.get('generation_id')}")
+    return Submit(f"cleared with a changed request; the earlier one was {record.generation_id}")

@@ -1,0 +1,153 @@
+"""The record of a task instance's submission, as a value and as the JSON that is stored."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+FORMAT = 1
+FINGERPRINT_VERSION = "v1"
+
+
+class RecordState(enum.StrEnum):
+    """How far a submission has come."""
+
+    NOT_SENT = "not_sent"
+    """The last POST was provably not accepted."""
+    INTENT = "intent"
+    """A POST was about to be sent; without a later record nobody knows what became of it."""
+    AMBIGUOUS = "ambiguous"
+    """The POST may have been accepted."""
+    SUBMITTED = "submitted"
+    """The service gave an id; it is paid for."""
+    DELIVERED = "delivered"
+    """The task has handed the result on."""
+    FAILED = "failed"
+    """The service ended the generation as failed."""
+
+
+class UnreadableRecord(Exception):
+    """There is a record and it cannot be understood. Not the same as none: the caller must stop."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a task instance's submission.
+
+    :param state: how far it has come.
+    :param fingerprint: of the request and take it is about, see :func:`fingerprint`.
+    :param name: the clip's name.
+    :param map_index: of the task instance that wrote it, -1 when not mapped.
+    :param try_number: of the try that wrote it.
+    :param max_tries: ``ti.max_tries`` when it was written. A clear raises it and a retry does not, so another value now is
+        evidence of a clear (``clear_task_instances``, Airflow 2.11 to 3.3).
+    :param at: ISO 8601 time of this step.
+    :param facts: the flat result of the generation, ``{}`` before there is one.
+    :param detail: what is known of an ambiguity, a refusal or a failure.
+    :param others: facts of the generations this task instance submitted for other requests, by fingerprint.
+    """
+
+    state: RecordState
+    fingerprint: str
+    name: str
+    map_index: int
+    try_number: int
+    max_tries: int
+    at: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    detail: str = ""
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def generation_id(self) -> str:
+        """The service's id, ``""`` before there is one."""
+        return str(self.facts.get("generation_id") or "")
+
+    def step(self, state: RecordState, *, at: str, **changes: Any) -> Record:
+        """Return the record of the next step."""
+        return replace(self, state=state, at=at, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON value that is stored."""
+        return {
+            "format": FORMAT,
+            "state": self.state.value,
+            "fingerprint": self.fingerprint,
+            "name": self.name,
+            "map_index": self.map_index,
+            "try_number": self.try_number,
+            "max_tries": self.max_tries,
+            "at": self.at,
+            "facts": dict(self.facts),
+            "detail": self.detail,
+            "others": {key: dict(value) for key, value in self.others.items()},
+        }
+
+    @classmethod
+    def from_json(cls, stored: Any) -> Record:
+        """Return the record in a stored value; a person may have edited it, so only what cannot be guessed is required.
+
+        :raises UnreadableRecord: when it is no record, or of a later format than this version knows.
+        """
+        if isinstance(stored, str):
+            try:
+                stored = json.loads(stored)
+            except ValueError as problem:
+                raise UnreadableRecord(f"the record is not JSON: {problem}") from problem
+        if not isinstance(stored, Mapping):
+            raise UnreadableRecord(f"the record is a {type(stored).__name__}, not an object")
+        if stored.get("format", FORMAT) != FORMAT:
+            raise UnreadableRecord(f"the record has format {stored['format']!r}; this version of the provider reads {FORMAT}")
+        try:
+            record = cls(
+                state=RecordState(stored["state"]),
+                fingerprint=str(stored.get("fingerprint", "")),
+                name=str(stored.get("name", "")),
+                map_index=int(stored.get("map_index", -1)),
+                try_number=int(stored.get("try_number", 0)),
+                max_tries=int(stored.get("max_tries", -1)),
+                at=str(stored.get("at", "")),
+                facts=_facts(stored),
+                detail=str(stored.get("detail", "")),
+                others={str(key): dict(value) for key, value in dict(stored.get("others") or {}).items()},
+            )
+        except (KeyError, TypeError, ValueError) as problem:
+            raise UnreadableRecord(f"the record cannot be read: {type(problem).__name__}: {problem}") from problem
+        if record.state in (RecordState.SUBMITTED, RecordState.DELIVERED, RecordState.FAILED) and not record.generation_id:
+            raise UnreadableRecord(f"the record says {record.state} and holds no generation_id")
+        return record
+
+
+def _facts(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the generation's facts; an id that a person wrote beside the state counts."""
+    facts = dict(stored.get("facts") or {})
+    if stored.get("generation_id"):
+        facts["generation_id"] = str(stored["generation_id"])
+    return facts
+
+
+def fingerprint(*, kind: str, service: str, base_url: str, take: str, request: Mapping[str, Any]) -> str:
+    """Return what makes two requests the same: service, base URL, take, and every field that is given.
+
+    The query of a media URL does not count: a presigned URL changes at every rendering and leads to the same image. The key never counts.
+
+    :param request: the given fields as JSON values.
+    """
+    same = {"kind": kind, "service": service, "base_url": base_url.rstrip("/"), "take": take, "request": _without_queries(dict(request))}
+    canonical = json.dumps(same, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return f"{FINGERPRINT_VERSION}:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def _without_queries(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_queries(item) if key not in ("prompt", "description") else item for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_queries(item) for item in value]
+    if isinstance(value, str) and value.startswith(("https://", "http://")):
+        return urlunsplit(urlsplit(value)._replace(query="", fragment=""))
+    return value
