@@ -28,6 +28,7 @@ def task_state_store(context: Mapping[str, Any]) -> TaskStateStore | None:
 
 def never_expire() -> timedelta:
     """Return the retention that keeps an entry for as long as its DAG run (Airflow 3.3; the default there is 30 days)."""
-    from airflow.sdk import NEVER_EXPIRE
+    from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # exported lazily, and only from 3.3 on
 
-    return NEVER_EXPIRE
+    retention: timedelta = NEVER_EXPIRE
+    return retention

@@ -1,0 +1,127 @@
+"""One generation's wait: what an answer or an error means at a given moment.
+
+Both drivers, the trigger's loop and the worker's, feed the same object and do what it says, so they cannot drift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from airflow_provider_happyhorse.api.errors import NotFound, RateLimited, Rejected, ServiceError, ServiceFault, Unauthorized
+from airflow_provider_happyhorse.api.models import Generation, GenerationState
+
+#: Seconds between requests for a young generation; an old one is asked about every tenth of its age.
+SHORTEST_INTERVAL, LONGEST_INTERVAL = 10.0, 30.0
+#: Seconds between requests while the service does not answer.
+LONGEST_BACKOFF = 60.0
+#: An id may be unknown for a moment after submission; neither vendor documents a 404 at all.
+NOT_FOUND_IN_A_ROW = 6
+
+Ending = Literal["success", "failed", "timeout", "error"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask again after some seconds.
+
+    :param after: seconds, at least 0.
+    :param notice: a line for the log, ``""`` for none: only changes are worth one.
+    :param renew_connection: look the connection up again first; the key may have been rotated.
+    """
+
+    after: float
+    notice: str = ""
+    renew_connection: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The wait is over.
+
+    :param ending: ``success`` and ``failed`` are the generation's own; ``timeout`` and ``error`` say nothing about it.
+    :param message: what happened, for a person.
+    :param generation: the last answer, None without one.
+    """
+
+    ending: Ending
+    message: str
+    generation: Generation | None = None
+
+
+class Wait:
+    """Decides, answer by answer.
+
+    :param generation_id: whom to ask about.
+    :param started_at: Unix time at which this wait began.
+    :param end_time: Unix time at which it gives up; nothing is cancelled.
+    :param first_delay: seconds before the first request.
+    """
+
+    def __init__(self, *, generation_id: str, started_at: float, end_time: float, first_delay: float) -> None:
+        self.generation_id = generation_id
+        self.end_time = end_time
+        self._started_at = started_at
+        self._first_delay = first_delay
+        self._last: Generation | None = None
+        self._errors_in_a_row = 0
+        self._not_found_in_a_row = 0
+        self._key_refused = False
+
+    def first(self, *, now: float) -> Ask:
+        """Return when to ask for the first time."""
+        return Ask(self._until_deadline(self._first_delay, now))
+
+    def on_answer(self, generation: Generation, *, now: float, random: float) -> Ask | Ended:
+        """Return what an answer means.
+
+        :param random: 0 to 1, spreads waits that began together.
+        """
+        before, self._last = self._last, generation
+        recovered = "; the service answers again" if self._errors_in_a_row else ""
+        self._errors_in_a_row = self._not_found_in_a_row = 0
+        self._key_refused = False
+        if generation.state is GenerationState.SUCCEEDED:
+            return Ended("success", f"{self.generation_id} succeeded", generation)
+        if generation.state is GenerationState.FAILED:
+            return Ended("failed", f"{self.generation_id} failed at the service: {generation.error or 'no reason given'}", generation)
+        if now >= self.end_time:
+            return self._timeout(now)
+        changed = before is None or before.raw_status != generation.raw_status
+        notice = f"{self.generation_id} is {generation.raw_status!r}{recovered}" if changed or recovered else ""
+        age = now - self._started_at
+        interval = min(max(SHORTEST_INTERVAL, age / 10), LONGEST_INTERVAL)
+        return Ask(self._until_deadline(interval * (0.9 + 0.2 * random), now), notice)
+
+    def on_error(self, error: ServiceError, *, now: float, random: float) -> Ask | Ended:
+        """Return what a request without a usable answer means. It never means that the generation has failed."""
+        if isinstance(error, Unauthorized):
+            if self._key_refused:
+                why = f"the service refuses the API key while {self.generation_id} is waited for ({error}); the video is not affected"
+                return Ended("error", why, self._last)
+            self._key_refused = True
+            return Ask(0.0, f"the service refuses the API key ({error}); reading the connection again", renew_connection=True)
+        if isinstance(error, NotFound):
+            self._not_found_in_a_row += 1
+            if self._not_found_in_a_row >= NOT_FOUND_IN_A_ROW:
+                return Ended("error", f"the service does not know {self.generation_id} ({error})", self._last)
+        elif isinstance(error, Rejected):
+            return Ended("error", f"the service refuses to tell about {self.generation_id} ({error})", self._last)
+        if now >= self.end_time:
+            return self._timeout(now, error)
+        self._errors_in_a_row += 1
+        backoff = min(SHORTEST_INTERVAL * 2.0 ** (self._errors_in_a_row - 1), LONGEST_BACKOFF)
+        asked = error.retry_after if isinstance(error, (RateLimited, ServiceFault)) else None
+        delay = max(SHORTEST_INTERVAL if asked is None else asked, 0.0) + random * SHORTEST_INTERVAL if asked is not None else backoff
+        notice = f"no answer about {self.generation_id} ({error}); still waiting" if self._errors_in_a_row == 1 else ""
+        return Ask(self._until_deadline(delay, now), notice)
+
+    def _until_deadline(self, delay: float, now: float) -> float:
+        """Return the delay, cut so that the last request is made at the deadline and not after it."""
+        return max(0.0, min(delay, self.end_time - now))
+
+    def _timeout(self, now: float, error: ServiceError | None = None) -> Ended:
+        status = f"last seen {self._last.raw_status!r}" if self._last else "never seen"
+        trouble = f", last request: {error}" if error else ""
+        waited = f"{self.generation_id} is still running after {now - self._started_at:.0f} s ({status}{trouble})"
+        return Ended("timeout", waited, self._last)

@@ -1,0 +1,99 @@
+"""The flat result that travels between tasks: XCom return value, XCom ``happyhorse``, trigger event, ledger. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_happyhorse.api.models import Generation, GenerationState
+
+#: XCom key under which the result is kept up to date from submission on, also when the task fails.
+XCOM_KEY = "happyhorse"
+#: Signed URLs can be long, and an XCom is a database row; a publishing task asks the service again for what was dropped.
+LONGEST_URLS = 700
+
+
+def new_result(*, name: str, kind: str, service: str, happyhorse_conn_id: str, **known: Any) -> dict[str, Any]:
+    """Return a result of which only ``known`` is known yet. Every result has all of its keys."""
+    result: dict[str, Any] = {
+        "generation_id": None,
+        "name": name,
+        "kind": kind,
+        "service": service,
+        "happyhorse_conn_id": happyhorse_conn_id,
+        "state": GenerationState.IN_PROGRESS.value,
+        "result_urls": [],
+        "credits": None,
+        "credits_estimated": None,
+        "model": None,
+        "duration": None,
+        "aspect_ratio": None,
+        "submitted_at": None,
+        "completed_at": None,
+        "reused": False,
+        "uri": None,
+        "sidecar_uri": None,
+    }
+    return {**result, **known}
+
+
+def with_generation(known: Mapping[str, Any], generation: Generation, *, seen_at: str) -> dict[str, Any]:
+    """Return the result with what the service now says.
+
+    :param seen_at: ISO 8601 time of the answer; neither service tells when a generation ended.
+    """
+    result = {**known, "generation_id": generation.generation_id, "state": generation.state.value}
+    result["result_urls"] = list(generation.result_urls) if sum(map(len, generation.result_urls)) <= LONGEST_URLS else []
+    if generation.credits is not None:
+        result["credits"] = _whole(generation.credits)
+    if generation.state.ended:
+        result["completed_at"] = known.get("completed_at") or seen_at
+    return result
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Which generation a task is about.
+
+    :param generation_id: the service's id.
+    :param happyhorse_conn_id: the connection it was made with, ``""`` when only the id is known.
+    :param known: the result of the step before, or what can be said without it.
+    """
+
+    generation_id: str
+    happyhorse_conn_id: str
+    known: Mapping[str, Any]
+
+
+def read_reference(generation: Any) -> Reference:
+    """Return what ``generation=`` refers to: an id, or the whole result of the step before.
+
+    :raises ValueError: with a sentence, when it is neither.
+    """
+    if isinstance(generation, str) and generation.strip():
+        return Reference(generation.strip(), "", {})
+    if isinstance(generation, Mapping):
+        generation_id = str(generation.get("generation_id") or "").strip()
+        if not generation_id:
+            state = generation.get("state") or "no state"
+            raise ValueError(f"`generation` is a result without a generation_id (state {state!r}): nothing was submitted there")
+        return Reference(generation_id, str(generation.get("happyhorse_conn_id") or ""), dict(generation))
+    raise ValueError(
+        f"`generation` must be a generation's id or the whole result of the task before, not {type(generation).__name__}; "
+        "did that task succeed, and is `.output` of it passed?"
+    )
+
+
+def money(known: Mapping[str, Any]) -> str:
+    """Return what a generation cost, as far as anyone knows: ``200 credits (happyhorse.app)``."""
+    service = known.get("service") or "unknown service"
+    if known.get("credits") is not None:
+        return f"{_whole(known['credits'])} credits ({service})"
+    if known.get("credits_estimated") is not None:
+        return f"about {known['credits_estimated']} credits ({service}, estimated)"
+    return f"an unknown number of credits ({service})"
+
+
+def _whole(credits_taken: float) -> float:
+    return int(credits_taken) if float(credits_taken).is_integer() else credits_taken
