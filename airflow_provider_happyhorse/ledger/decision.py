@@ -129,20 +129,20 @@ def _after_failure(now: Situation, record: Record) -> Decision:
 
 
 def _after_submission(now: Situation, record: Record) -> Decision:
-    if record.fingerprint == now.fingerprint:
+    # A person who resolves an ambiguous submission writes the state and the id; there is no request to compare then.
+    if record.fingerprint in ("", now.fingerprint):
         return Attach(record.facts, f"{record.generation_id} was submitted by an earlier try")
     if not now.cleared:
         return Attach(record.facts, f"the request differs from the one submitted as {record.generation_id}; a retry never submits another")
     if not now.named or (now.map_index >= 0 and now.name != record.name):
-        return Stop(
-            "moved",
-            f"this map index has submitted {record.generation_id} for the clip {record.name!r} and is now {now.name!r} with another request: "
-            "rows have moved, and submitting would pay for the wrong ones",
+        why = (
+            f"this map index has submitted {record.generation_id} for the clip {record.name!r} and is now {now.name!r} with another "
+            "request: rows have moved, and submitting would pay for the wrong ones"
         )
+        return Stop("moved", why)
     if "changed_request" not in now.pay_again_on:
-        return Stop(
-            "changed", f"the request differs from the one submitted as {record.generation_id}, and `changed_request` is not allowed"
-        )
+        why = f"the request differs from the one submitted as {record.generation_id}, and `changed_request` is not in `pay_again_on`"
+        return Stop("changed", why)
     if earlier := record.others.get(now.fingerprint):
         return Attach(earlier, f"this very request was submitted before as {earlier.get('generation_id')}")
     return Submit(f"cleared with a changed request; the earlier one was {record.generation_id}")

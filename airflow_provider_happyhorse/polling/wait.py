@@ -112,7 +112,7 @@ class Wait:
         self._errors_in_a_row += 1
         backoff = min(SHORTEST_INTERVAL * 2.0 ** (self._errors_in_a_row - 1), LONGEST_BACKOFF)
         asked = error.retry_after if isinstance(error, (RateLimited, ServiceFault)) else None
-        delay = max(SHORTEST_INTERVAL if asked is None else asked, 0.0) + random * SHORTEST_INTERVAL if asked is not None else backoff
+        delay = backoff if asked is None else asked + random * SHORTEST_INTERVAL
         notice = f"no answer about {self.generation_id} ({error}); still waiting" if self._errors_in_a_row == 1 else ""
         return Ask(self._until_deadline(delay, now), notice)
 
