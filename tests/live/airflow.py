@@ -220,13 +220,16 @@ class LiveAirflow:
         """Return the live processes of the components named, of all of them without a name."""
         return [process for name in components or COMPONENTS for process in self._commands[name].processes()]
 
+    def workers(self) -> list[Process]:
+        """Return the worker processes of LocalExecutor, which live as long as the scheduler."""
+        return [process for process in self.processes(SCHEDULER) if "LocalExecutor" in process.title]
+
     def busy_workers(self) -> list[Process]:
-        """Return the processes that hold a worker slot: workers of LocalExecutor that are not idle, and task processes below them."""
-        below_scheduler = {process.pid: process for process in self.processes(SCHEDULER)}
-        workers = {pid for pid, process in below_scheduler.items() if "LocalExecutor" in process.title}
-        busy = [below_scheduler[pid] for pid in workers if IDLE_WORKER not in below_scheduler[pid].title]
-        tasks = [process for process in below_scheduler.values() if process.parent in workers and process.pid not in workers]
-        return busy + tasks
+        """Return the processes that hold a worker slot: workers that are not idle, and task processes below them."""
+        processes = self.processes(SCHEDULER)
+        workers = {process.pid: process for process in self.workers()}
+        tasks = [process for process in processes if process.parent in workers and process.pid not in workers]
+        return [worker for worker in workers.values() if IDLE_WORKER not in worker.title] + tasks
 
     def logs(self, *components: str, lines: int = 40) -> str:
         """Return the last lines that the components named have printed."""
