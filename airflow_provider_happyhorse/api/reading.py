@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from airflow_provider_happyhorse.api.models import VideoRequest, _Fields
+from airflow_provider_happyhorse.api.table_values import is_unset
 
 R = TypeVar("R", bound=_Fields)
+#: Characters of a name that somebody else chose (a column, a typing error) in a sentence of ours.
+_SHOWN = 60
 
 
 def read_request(fields: Mapping[str, Any], model: type[R]) -> tuple[R | None, list[str]]:
@@ -18,11 +22,16 @@ def read_request(fields: Mapping[str, Any], model: type[R]) -> tuple[R | None, l
     :param fields: vendor fields under vendor names, with the values of a DAG file or of a table row.
     :param model: :class:`~airflow_provider_happyhorse.api.models.VideoRequest` or another request model.
     """
+    named = {name: value for name, value in fields.items() if _is_name(name)}
+    problems = [_not_a_name(name, value) for name, value in fields.items() if not _is_name(name)]
+    request = None
     try:
-        return model.model_validate(dict(fields)), []
+        request = model.model_validate(named)
     except ValidationError as refused:
-        problems = [_sentence(error["loc"], error["type"], error["msg"]) for error in refused.errors(include_url=False)]
-        return None, list(dict.fromkeys(problems))
+        errors = refused.errors(include_url=False, include_input=False, include_context=False)
+        problems += [_sentence(error["loc"], error["type"], error["msg"], model.model_fields) for error in errors]
+    problems = list(dict.fromkeys(sentence for sentence in problems if sentence))
+    return (None, problems) if problems else (request, [])
 
 
 def read_video_request(fields: Mapping[str, Any]) -> tuple[VideoRequest | None, list[str]]:
@@ -30,12 +39,33 @@ def read_video_request(fields: Mapping[str, Any]) -> tuple[VideoRequest | None, 
     return read_request(fields, VideoRequest)
 
 
-def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+def _is_name(name: object) -> bool:
+    # A lone surrogate would make pydantic report the problem without the name, and no log could show it.
+    return isinstance(name, str) and name.isprintable()
+
+
+def _not_a_name(name: object, value: Any) -> str:
+    if name is None:
+        # csv.DictReader files the cells it has no column for under None; empty ones are only trailing commas.
+        return "" if is_unset(value) else "the row has more cells than the table has columns; an unquoted comma in a text does this"
+    return f"a field's name must be printable text, not {_short(ascii(name) if isinstance(name, str) else f'a {type(name).__name__}')}"
+
+
+def _sentence(location: tuple[int | str, ...], kind: str, message: str, fields: Iterable[str]) -> str:
+    name = _short("".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip("."))
     if kind == "extra_forbidden":
-        if len(location) == 1:
-            return f"`{name}` is not a field of either service; if it says which clip this is, put it in `name`"
-        return f"`{name}` is not a field of either service"
+        if len(location) > 1:
+            return f"`{name}` is not a field of either service"
+        meant = get_close_matches(name, fields, n=1, cutoff=0.8)
+        return f"`{name}` is not a field of either service; " + (
+            f"is `{meant[0]}` meant?" if meant else "if it says which clip this is, put it in `name`"
+        )
     if kind == "missing":
         return f"`{name}` is missing"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"`{name}` must be an object with the documented fields"
     return f"`{name}` {message.removeprefix('Value error, ')}"
+
+
+def _short(shown: str) -> str:
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."

@@ -16,16 +16,10 @@ _FALSE = {"false", "no", "n", "off", "0"}
 
 
 def is_unset(value: Any) -> bool:
-    """Say whether a table cell is empty: None, blank text, NaN (float, Decimal, or a data frame's NaT and NA)."""
-    if value is None:
-        return True
-    if isinstance(value, str):
-        return not value.strip()
-    if isinstance(value, Decimal):
-        return value.is_nan()
-    if isinstance(value, float):
-        return math.isnan(value)
-    return type(value).__name__ in {"NAType", "NaTType"}
+    """Say whether a table cell is empty: None, blank text, NaN of any kind, a data frame's NaT and NA, and a list of nothing but these."""
+    plain = plain_value(value)
+    # Not deeper: `[[]]` is a mistake to be named, and a cell nested a million times must not be walked.
+    return all(_is_blank(item) for item in plain) if isinstance(plain, (list, tuple)) else _is_blank(plain)
 
 
 def without_unset(given: Any) -> Any:
@@ -37,55 +31,90 @@ def text(value: Any) -> Any:
     """Return a text as it is. A number is refused: it is more likely a shifted column than a prompt."""
     if not isinstance(value, str):
         raise ValueError(f"must be text, not {_shown(value)}")
-    return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # Half of an emoji, cut by a tool that counts UTF-16 units, can be neither stored nor logged.
+        raise ValueError(f"holds half of a character (a lone surrogate): {_shown(value)}") from None
+    return str(value)
 
 
 def number(value: Any) -> Any:
     """Return ``"5"``, ``5.0`` and ``Decimal(5)`` as 5, ``"0.5"`` as 0.5; refuse what is no finite number."""
-    scalar = value.item() if hasattr(value, "item") and callable(value.item) else value
+    scalar = plain_value(value)
     if isinstance(scalar, bool) or not isinstance(scalar, (int, float, str, Decimal)):
         raise ValueError(f"must be a number, not {_shown(value)}")
     try:
-        exact = Decimal(str(scalar).strip())
+        # Python reads "1_5" as 15; in a cell it is a slip of the hand, and 15 seconds cost three times 5.
+        exact = Decimal("NaN") if isinstance(scalar, str) and "_" in scalar else Decimal(scalar if isinstance(scalar, int) else str(scalar))
+        in_range = exact.is_finite() and abs(exact) <= 10**9
     except ArithmeticError:
-        exact = Decimal("NaN")
-    if not exact.is_finite() or abs(exact) > 10**9:
-        raise ValueError(f"must be a number, not {_shown(value)}")
+        in_range = False
+    if not in_range:
+        raise ValueError(f"must be a number of at most 10^9, not {_shown(value)}")
     return int(exact) if exact == exact.to_integral_value() else float(exact)
 
 
 def flag(value: Any) -> Any:
     """Return ``"true"``/``"false"``, ``"yes"``/``"no"``, 1/0 as a truth value; refuse anything else."""
-    word = str(value).strip().lower().removesuffix(".0")
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
+    scalar = plain_value(value)
+    if isinstance(scalar, str):
+        word = scalar.strip().lower().removesuffix(".0")
+        if word in _TRUE or word in _FALSE:
+            return word in _TRUE
+    elif isinstance(scalar, (bool, int, float, Decimal)) and not _is_blank(scalar) and scalar in (0, 1):
+        return bool(scalar)
     raise ValueError(f"must be true or false, not {_shown(value)}")
 
 
 def texts(value: Any) -> Any:
-    """Return a list of texts from a list, a JSON array in a cell, or a single text."""
-    if isinstance(value, str):
-        return _json_array(value) if value.strip().startswith("[") else [value.strip()]
-    if not isinstance(value, (list, tuple)):
+    """Return a list of texts from a list, a JSON array in a cell, or a single text; empty items at its end are not there.
+
+    Only at the end: the place of a URL says what it is (first frame, last frame), so a gap before it is a mistake to be named.
+    """
+    plain = plain_value(value)
+    if isinstance(plain, str):
+        items = _json_array(plain) if plain.strip().startswith("[") else [plain.strip()]
+    elif isinstance(plain, (list, tuple)):
+        items = list(plain)
+    else:
         raise ValueError(f"must be a list of texts, not {_shown(value)}")
-    return list(value)
+    while items and _is_blank(items[-1]):
+        items.pop()
+    return items
 
 
 def objects(value: Any) -> Any:
     """Return a list of objects from a list or a JSON array in a cell."""
-    if isinstance(value, str):
-        return _json_array(value)
-    if not isinstance(value, (list, tuple)):
+    plain = plain_value(value)
+    if isinstance(plain, str):
+        return _json_array(plain)
+    if not isinstance(plain, (list, tuple)):
         raise ValueError(f"must be a list of objects, not {_shown(value)}")
-    return list(value)
+    return list(plain)
+
+
+def plain_value(value: Any) -> Any:
+    """Return the Python value of a data frame's scalar or array (its types come from numpy, which is not a dependency)."""
+    if isinstance(value, (str, int, float, Decimal, Mapping, list, tuple)) or not callable(getattr(value, "tolist", None)):
+        return value
+    return value.tolist()
+
+
+def _is_blank(item: Any) -> bool:
+    if isinstance(item, str):
+        return not item.strip()
+    if isinstance(item, Decimal):
+        return item.is_nan()
+    if isinstance(item, float):
+        return math.isnan(item)
+    return item is None or type(item).__name__ in {"NAType", "NaTType"}
 
 
 def _json_array(cell: str) -> list[Any]:
     try:
         read = json.loads(cell)
-    except ValueError:
+    except (ValueError, RecursionError):
         read = None
     if not isinstance(read, list):
         raise ValueError(f"must be a JSON array, not {_shown(cell)}")
@@ -93,5 +122,8 @@ def _json_array(cell: str) -> list[Any]:
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value)
+    try:
+        shown = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits, a list nested without end
+        return f"this {type(value).__name__}"
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
