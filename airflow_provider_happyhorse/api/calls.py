@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_happyhorse.api.errors import Ambiguous, BadResponse, ServiceFault
+from airflow_provider_happyhorse.api.errors import Ambiguous, BadResponse, NotFound, ServiceFault
 
 T = TypeVar("T")
 Result = TypeVar("Result")
@@ -69,11 +69,11 @@ class Call(Generic[T]):
         """Return what the answer says.
 
         On a paying call an answer that proves neither acceptance nor refusal becomes :class:`Ambiguous`: a 500, a proxy's page or
-        unreadable JSON may stand in for a generation that exists and is paid for.
+        unreadable JSON may stand in for a generation that exists and is paid for; a 404 is documented for no submission, by no vendor.
         """
         try:
             return self.parse(response)
-        except (ServiceFault, BadResponse) as problem:
+        except (ServiceFault, BadResponse, NotFound) as problem:
             if not self.request.pays:
                 raise
             raise Ambiguous(f"the answer to the submission proves nothing: {problem}") from problem

@@ -5,18 +5,30 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_happyhorse.api.calls import Response
 from airflow_provider_happyhorse.api.errors import BadResponse
 from airflow_provider_happyhorse.api.models import RateLimit
 
+#: Characters of somebody else's text in a sentence of ours: an error page must not fill a log, an XCom or a trigger row.
+LONGEST_QUOTE = 500
+LONGEST_ID = 256
+
 
 def json_object(response: Response) -> dict[str, Any] | None:
-    """Return the body as a JSON object, or None when it is anything else."""
+    """Return the body as a JSON object that can be written as JSON again, or None when it is anything else.
+
+    A body with a broken character is still read: the id of a paid generation may stand beside it. What no JSON document may hold
+    (``NaN``, ``1e400``) becomes None, and half of a character (JavaScript cuts emoji so) ``?``, because databases refuse both.
+    """
     try:
-        read = json.loads(response.body)
+        read = json.loads(response.body.decode("utf-8-sig", "replace"), parse_constant=lambda _: None, parse_float=number_of)
+        if b"\\u" in response.body:
+            read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return read if isinstance(read, dict) else None
@@ -24,9 +36,34 @@ def json_object(response: Response) -> dict[str, Any] | None:
 
 def unexpected(response: Response, expected: str) -> BadResponse:
     """Return the error for an answer of another shape, showing the beginning of it."""
-    beginning = " ".join(response.body[:300].decode("utf-8", "replace").split())
-    kind = response.headers.get("content-type", "no content type")
-    return BadResponse(f"HTTP {response.status} ({kind}) is not {expected}: {beginning[:200] or 'an empty body'}")
+    kind = quoted(response.headers.get("content-type", "")) or "no content type"
+    shown = quoted(response.body[:LONGEST_QUOTE].decode("utf-8", "replace"))[:200] or "an empty body"
+    if 300 <= response.status < 400:
+        target = quoted(response.headers.get("location", "").partition("?")[0]) or "nowhere"
+        return BadResponse(f"HTTP {response.status} redirects to {target} instead of {expected}; is the connection's base URL right?")
+    hint = "; is the connection's base URL right?" if response.status in (404, 405) else ""
+    return BadResponse(f"HTTP {response.status} ({kind}) is not {expected}: {shown}{hint}")
+
+
+def is_page(response: Response) -> bool:
+    """Say whether an HTML page came: neither service sends one, so it is from something in between."""
+    return "html" in response.headers.get("content-type", "").lower() or response.body[:100].lstrip()[:1] == b"<"
+
+
+def quoted(value: str) -> str:
+    """Return a text of the vendor's as one printable line of bounded length."""
+    beginning = "".join(character if character.isprintable() else " " for character in value[: 2 * LONGEST_QUOTE])
+    line = " ".join(beginning.split())
+    return line if len(line) <= LONGEST_QUOTE else f"{line[: LONGEST_QUOTE - 3]}..."
+
+
+def id_of(source: Mapping[str, Any], *names: str) -> str:
+    """Return the first of these members that can be an id, ``""`` when none is.
+
+    An id becomes part of URLs, ledger keys and log lines: blanks, control characters and whole documents are none.
+    """
+    candidates = (text_of(source.get(name)) for name in names)
+    return next((found for found in candidates if 0 < len(found) <= LONGEST_ID and found.isprintable() and " " not in found), "")
 
 
 def text_of(value: Any) -> str:
@@ -60,25 +97,40 @@ def first_number(source: Mapping[str, Any], *names: str) -> float | None:
 def urls_of(*values: Any) -> tuple[str, ...]:
     """Return the http(s) URLs among these values and lists of values, each once."""
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    return tuple(dict.fromkeys(item for item in flat if isinstance(item, str) and item.startswith(("https://", "http://"))))
+    return tuple(dict.fromkeys(item for item in flat if isinstance(item, str) and _is_url(item)))
+
+
+def _is_url(text: str) -> bool:
+    if not text.lower().startswith(("https://", "http://")) or not text.isprintable() or " " in text:
+        return False
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
 
 
 def error_text(value: Any) -> str:
-    """Return the sentence in an error member, which is a text or an object with ``message`` and ``code``."""
+    """Return the sentence in an error member: a text, or an object with ``message`` or the like; any other object as JSON, cut."""
     if isinstance(value, dict):
-        return first_text(value, "message", "error", "detail", "code")
-    return text_of(value)
+        found = first_text(value, "message", "error", "detail", "code")
+        # A list of the mistakes under an unknown name still tells an author more than nothing.
+        return quoted(found or (json.dumps(value, ensure_ascii=False) if value else ""))
+    return quoted(json.dumps(value, ensure_ascii=False)) if isinstance(value, list) and value else quoted(text_of(value))
 
 
 def rate_limit_of(headers: Mapping[str, str]) -> RateLimit | None:
     """Return what the ``X-RateLimit-*`` headers say (happy-horse.ai API reference, "Rate Limiting"), None without them."""
-    limit, remaining, reset = (number_of(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining", "reset"))
+    limit, remaining = (number_of(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining"))
+    now, reset = _date(headers.get("date")), _reset_of(headers)
     if limit is None and remaining is None and reset is None:
         return None
+    at = reset
+    if reset is not None and not _is_timestamp(reset):
+        at = None if now is None else now + reset
     return RateLimit(
-        limit=None if limit is None else int(limit),
-        remaining=None if remaining is None else int(remaining),
-        reset_at=reset,
+        limit=int(limit) if limit is not None and limit >= 1 else None,
+        remaining=None if remaining is None else max(0, int(remaining)),
+        reset_at=at,
     )
 
 
@@ -92,17 +144,27 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
     seconds = number_of(asked)
     if seconds is None and (until := _date(asked)) is not None and now is not None:
         seconds = until - now
-    if seconds is None and (limit := rate_limit_of(headers)) and limit.reset_at is not None:
-        # The vendor documents a Unix timestamp; a small number can only be the seconds that are left.
-        is_timestamp = limit.reset_at > 10**8
-        seconds = limit.reset_at if not is_timestamp else None if now is None else limit.reset_at - now
+    if seconds is None and (reset := _reset_of(headers)) is not None:
+        seconds = reset if not _is_timestamp(reset) else None if now is None else reset - now
     return None if seconds is None else max(0.0, seconds)
+
+
+def _reset_of(headers: Mapping[str, str]) -> float | None:
+    """Return ``X-RateLimit-Reset``: a Unix timestamp as documented, in seconds also where milliseconds came, or seconds that are left."""
+    reset = number_of(headers.get("x-ratelimit-reset"))
+    return reset / 1000 if reset is not None and reset > 10**11 else reset
+
+
+def _is_timestamp(reset: float) -> bool:
+    return reset > 10**8
 
 
 def _date(value: str | None) -> float | None:
     if not value:
         return None
     try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, OverflowError, OSError):
+        read = parsedate_to_datetime(value)
+        # Without a zone ("-0000") it is UTC (RFC 5322, 3.3); Python would take it for local time.
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, OSError, IndexError):
         return None

@@ -16,7 +16,10 @@ from airflow_provider_happyhorse.api.envelope import (
     error_text,
     first_number,
     first_text,
+    id_of,
+    is_page,
     json_object,
+    quoted,
     rate_limit_of,
     retry_after_of,
     text_of,
@@ -34,14 +37,11 @@ from airflow_provider_happyhorse.api.errors import (
     ServiceFault,
     Unauthorized,
 )
+from airflow_provider_happyhorse.api.happy_horse_ai_limits import limit_problems
 from airflow_provider_happyhorse.api.models import Credits, Generation, GenerationState, RateLimit, VideoRequest
 from airflow_provider_happyhorse.api.pricing import Estimate, happy_horse_ai_estimate
 from airflow_provider_happyhorse.api.service import Capability
 
-FIELDS = ("prompt", "model", "generation_type", "image_url", "aspect_ratio", "duration", "resolution")
-GENERATION_TYPES = ("text_to_video", "image_to_video")
-#: What happyhorse.app calls what here goes by another name, for the author who moves a DAG over.
-INSTEAD = {"image_urls": "it has `image_url`", "mode": "it has `model` and `resolution`"}
 #: The documented error codes that refuse a request (401 to 403 and 400).
 REFUSALS: Mapping[str, type[Rejected]] = {
     "unauthorized": Unauthorized,
@@ -49,6 +49,11 @@ REFUSALS: Mapping[str, type[Rejected]] = {
     "paid_access_required": PaidAccessRequired,
     "validation_error": InvalidRequest,
 }
+#: The documented error codes that prove nothing (500, 502).
+FAULTS = frozenset({"internal_error", "upstream_error"})
+#: `video_id` is documented for POST /generate; the others are what an undocumented answer may say instead.
+ID_NAMES = ("video_id", "id", "task_id")
+RATE_LIMIT = "rate_limit_exceeded"
 STATES = {"completed": GenerationState.SUCCEEDED, "failed": GenerationState.FAILED}
 
 
@@ -60,25 +65,8 @@ class HappyHorseAi:
     capabilities: frozenset[Capability] = frozenset({"upload", "list", "credits", "images"})
 
     def check(self, request: VideoRequest, *, pending: frozenset[str] = frozenset()) -> list[str]:
-        """Return what the reference refuses. Models, ratios and resolutions are open: the vendor closes no list of them."""
-        given = request.given()
-        problems = [
-            f"{self.name} has no `{name}`" + (f"; {INSTEAD[name]}" if name in INSTEAD else "") for name in given if name not in FIELDS
-        ]
-        if not {"prompt"} & (given.keys() | pending):
-            problems.append("`prompt` is missing: it is required and must not be blank")
-        kind = given.get("generation_type")
-        if kind is not None and kind not in GENERATION_TYPES:
-            problems.append(f"`generation_type` must be {' or '.join(GENERATION_TYPES)}, not {kind!r}")
-        if kind == "image_to_video" and not {"image_url"} & (given.keys() | pending):
-            problems.append("`image_url` is missing: image_to_video requires it")
-        if kind == "text_to_video" and "image_url" in given:
-            problems.append("`image_url` with `generation_type` text_to_video would pay for a video without the image; leave one out")
-        if "image_url" in given and not urls_of(given["image_url"]):
-            problems.append("`image_url` must be an http(s) URL; upload a file with HappyHorseUploadImageOperator first")
-        if "duration" in given and given["duration"] <= 0:
-            problems.append(f"`duration` must be more than 0 seconds, not {given['duration']}")
-        return problems
+        """Return what the reference refuses."""
+        return limit_problems(request, pending)
 
     def warnings(self, request: VideoRequest) -> list[str]:  # noqa: ARG002  the contract's argument
         """Return nothing: the reference documents no limit that is not enforced."""
@@ -103,11 +91,11 @@ class HappyHorseAi:
         body = self.body(request)
 
         def parse(response: Response) -> Generation:
-            data = _data(response)
-            generation_id = first_text(data, "video_id", "id", "task_id") if isinstance(data, dict) else ""
+            data = _submitted(response)
+            generation_id = id_of(data, *ID_NAMES) if isinstance(data, dict) else ""
             if not generation_id:
                 raise unexpected(response, "an answer with data.video_id")
-            return Generation(generation_id, GenerationState.IN_PROGRESS, text_of(data.get("status")), request=body, raw=data)
+            return Generation(generation_id, GenerationState.IN_PROGRESS, quoted(text_of(data.get("status"))), request=body, raw=data)
 
         return Call(Request("POST", "/generate", json=body, pays=True), parse)
 
@@ -182,36 +170,62 @@ class HappyHorseAi:
         return rate_limit_of(headers)
 
 
+def _submitted(response: Response) -> Any:
+    """Return the member `data` of an accepted submission.
+
+    A refusal with a video's id beside it proves neither: taken for a refusal, the video would be lost, or paid for again.
+    """
+    try:
+        return _data(response)
+    except (Rejected, RateLimited) as refusal:
+        data = (json_object(response) or {}).get("data")
+        if isinstance(data, dict) and id_of(data, *ID_NAMES):
+            raise unexpected(response, "an answer with either a video or an error") from refusal
+        raise
+
+
 def _data(response: Response) -> Any:
     """Return the member `data` of a success; raise what anything else means."""
     envelope = json_object(response)
-    problem = envelope.get("error") if envelope else None
-    if 200 <= response.status < 300 and envelope is not None and not problem:
+    if 200 <= response.status < 300 and envelope is not None and not envelope.get("error"):
         return envelope.get("data")
-    raise _error(response, problem)
+    raise _error(response, envelope or {})
 
 
-def _error(response: Response, problem: Any) -> ServiceError:
-    code = text_of(problem.get("code")) if isinstance(problem, dict) else ""
-    message = error_text(problem) or "no reason given"
-    status = response.status
-    if status == 429 or code == "rate_limit_exceeded":
-        return RateLimited(f"{status} {code}: {message}", retry_after=retry_after_of(response.headers))
-    if code in REFUSALS and status < 500:
+def _error(response: Response, envelope: Mapping[str, Any]) -> ServiceError:
+    """Return what an answer other than a success means: 5xx before refusals, because what a 5xx hides may exist and be paid for."""
+    problem, status = envelope.get("error"), response.status
+    code = _code(envelope)
+    message = error_text(problem) or error_text(envelope.get("message")) or "no reason given"
+    shown = f"HTTP {status}{f' {code}' if code else ''}: {message}" if problem else str(unexpected(response, "a success"))
+    if status == 429:
+        return RateLimited(shown, retry_after=retry_after_of(response.headers))
+    if status >= 500 or code in FAULTS:
+        asked = retry_after_of(response.headers) if "retry-after" in response.headers else None
+        return ServiceFault(shown, status=status, retry_after=asked)
+    if status < 200 or 300 <= status < 400:
+        return unexpected(response, "the documented {data, error}")
+    if code == RATE_LIMIT:
+        return RateLimited(shown, retry_after=retry_after_of(response.headers))
+    if code in REFUSALS:
         return REFUSALS[code](message, status=status, code=code)
-    if status == 401:
+    if status == 401 and not is_page(response):
         return Unauthorized(message, status=status, code=code)
-    if status >= 500:
-        return ServiceFault(
-            f"HTTP {status} {code}: {message}" if problem else str(unexpected(response, "a success")),
-            status=status,
-            retry_after=retry_after_of(response.headers) if "retry-after" in response.headers else None,
-        )
-    if status >= 400 and code:
+    if status >= 400 and code and "data" in envelope:
         return (NotFound if status == 404 else Rejected)(message, status=status, code=code)
     if status >= 400:
         return ServiceFault(f"not the service's own refusal: {unexpected(response, 'its error envelope')}", status=status)
     return unexpected(response, "the documented {data, error}")
+
+
+def _code(envelope: Mapping[str, Any]) -> str:
+    """Return the vendor's error code: `error.code`, or a documented code in a place next to it."""
+    problem = envelope.get("error")
+    nested = problem if isinstance(problem, dict) else {}
+    code = text_of(nested.get("code"))
+    elsewhere = (text_of(value) for value in (nested.get("error"), nested.get("message"), problem, envelope.get("code")))
+    known = {*REFUSALS, *FAULTS, RATE_LIMIT}
+    return code if code in known else next((word for word in elsewhere if word in known), code)
 
 
 def _generation(data: Mapping[str, Any], asked_id: str) -> Generation:
@@ -219,9 +233,9 @@ def _generation(data: Mapping[str, Any], asked_id: str) -> Generation:
     request = data.get("request", data.get("params"))
     state = STATES.get(status.lower(), GenerationState.IN_PROGRESS)
     return Generation(
-        generation_id=asked_id or first_text(data, "video_id", "id", "task_id"),
+        generation_id=asked_id or id_of(data, *ID_NAMES),
         state=state,
-        raw_status=status,
+        raw_status=quoted(status),
         # Not `image_url`: a video may echo its first frame under that name.
         result_urls=urls_of(*(data.get(name) for name in ("video_url", "video_urls", "result_url", "result_urls"))),
         credits=first_number(data, "credits_used", "credits", "consumed_credits", "cost"),
@@ -235,4 +249,5 @@ def _generation(data: Mapping[str, Any], asked_id: str) -> Generation:
 def _first_list(data: Any) -> list[Any] | None:
     if not isinstance(data, dict):
         return None
-    return next((value for value in data.values() if isinstance(value, list)), None)
+    lists = [value for value in data.values() if isinstance(value, list)]
+    return next((found for found in lists if any(isinstance(item, dict) for item in found)), lists[0] if lists else None)

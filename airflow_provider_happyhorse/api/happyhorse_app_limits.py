@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 
 from airflow_provider_happyhorse.api.envelope import urls_of
 from airflow_provider_happyhorse.api.models import Element, Shot, VideoRequest
@@ -45,11 +46,11 @@ def limit_problems(request: VideoRequest, pending: frozenset[str]) -> list[str]:
 def unlikely(request: VideoRequest) -> list[str]:
     """Return what the documentation allows, or does not mention, and is probably a mistake."""
     found = []
-    seconds = sum(shot.duration for shot in request.multi_prompt)
+    seconds = float(sum(Decimal(str(shot.duration)) for shot in request.multi_prompt))
     if request.multi_shots and not 3 <= seconds <= 15:
-        found.append(f"the shots of `multi_prompt` add up to {seconds} s; 3 to 15 s is documented for `duration`")
+        found.append(f"the shots of `multi_prompt` add up to {seconds:g} s; 3 to 15 s is documented for `duration`")
     if request.multi_shots and request.has("duration") and request.duration != seconds:
-        found.append(f"`duration` is {request.duration} s, the shots of `multi_prompt` add up to {seconds} s")
+        found.append(f"`duration` is {request.duration} s, the shots of `multi_prompt` add up to {seconds:g} s")
     prompts = " ".join([request.prompt, *(shot.prompt for shot in request.multi_prompt)])
     names = [element.name for element in request.happyhorse_elements]
     found += [f"the element `{name}` is never mentioned as @{name}" for name in names if f"@{name}" not in prompts]
@@ -92,8 +93,7 @@ def _shot_problems(request: VideoRequest, pending: frozenset[str]) -> Iterator[s
             yield "`prompt` is missing: it is required and must not be blank, unless `multi_shots` is true"
         if request.multi_prompt and "multi_shots" not in pending:
             yield "`multi_prompt` needs `multi_shots`: true"
-        return
-    if not request.multi_prompt and "multi_prompt" not in pending:
+    elif not request.multi_prompt and "multi_prompt" not in pending:
         yield "`multi_prompt` is missing: `multi_shots` needs 1 to 5 shots"
     if len(request.multi_prompt) > MOST_SHOTS:
         yield f"`multi_prompt` has {len(request.multi_prompt)} shots; at most {MOST_SHOTS} are allowed"

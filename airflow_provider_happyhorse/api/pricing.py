@@ -63,23 +63,25 @@ def happyhorse_app_estimate(request: VideoRequest) -> Estimate:
     """Return the price of a video on happyhorse.app; a multi-shot video is the sum of its shots."""
     mode = request.mode if request.has("mode") else "std"
     sound = request.sound if request.has("sound") else True
-    duration: int | float = request.duration if request.has("duration") else HAPPYHORSE_APP_DEFAULT_DURATION
+    durations = [request.duration if request.has("duration") else HAPPYHORSE_APP_DEFAULT_DURATION]
     defaults: dict[str, object] = {"mode": mode}
-    if request.has("multi_shots") and request.multi_shots:
-        duration = sum(shot.duration for shot in request.multi_prompt)
+    if request.multi_shots:
+        durations = [shot.duration for shot in request.multi_prompt]
     else:
-        defaults["duration"] = duration
+        defaults["duration"] = durations[0]
     table = HAPPYHORSE_APP_CREDITS_PER_SECOND
     rate = table.get((mode, sound))
     silent = table.get((mode, False))
     surcharge = f" (vendor default, +{rate - silent}/s)" if rate is not None and silent is not None else ""
     assumed = _assumed(request, defaults) + (() if request.has("sound") else (f"sound=true{surcharge}",))
-    return Estimate(None if rate is None else _rounded_up(rate, duration), assumed, HAPPYHORSE_APP_PRICES_OF)
+    # Shots that are not known yet cost something: no shots is no price, not the price 0.
+    return Estimate(_rounded_up(rate, *durations) if rate is not None and durations else None, assumed, HAPPYHORSE_APP_PRICES_OF)
 
 
 def _assumed(request: VideoRequest, defaults: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in defaults.items() if not request.has(name))
 
 
-def _rounded_up(rate: Decimal, seconds: float) -> int:
-    return math.ceil(rate * Decimal(str(seconds)))
+def _rounded_up(rate: Decimal, *seconds: float) -> int:
+    # Summed as decimals: 1.1 + 2.2 seconds are 3.3000000000000003 in binary, and one credit more than they cost.
+    return math.ceil(rate * sum(Decimal(str(duration)) for duration in seconds))

@@ -79,7 +79,8 @@ def service_for(name: str | None, base_url: str | None) -> Service:
         if name not in known:
             raise ValueError(f"unknown service {name!r}; it is one of {', '.join(known)}")
         return known[name]
-    host = (urlsplit(base_url).hostname or "") if base_url else ""
+    # People type a host without a scheme where a base URL is asked for.
+    host = (urlsplit(base_url if "//" in base_url else f"//{base_url}").hostname or "") if base_url else ""
     for service in known.values():
         if host in (service.name, f"www.{service.name}"):
             return service
