@@ -1,0 +1,187 @@
+"""A stream of bytes becomes a whole object in the user's storage, or nothing.
+
+**Where a backend is added**: a class that meets :class:`Store`, entered in ``_STORES`` under its URI scheme, once tests have proven
+against a real server that (1) no partial object is ever visible under the final name, also after a kill, (2) creating without
+overwriting is atomic, (3) nothing is left over after a handled failure. Until then its scheme is refused. A remote store takes its
+file system from ``airflow.providers.common.compat.sdk.ObjectStoragePath``, imported where it is used; the local store has no use for
+it, because fsspec's local files know neither fsync nor exclusive links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from airflow_provider_happyhorse.exceptions import PublishFailed
+
+
+class StorageUnavailable(Exception):
+    """The storage failed in a way that may pass (disk full, a network file system gone). Another try may help and costs no credits."""
+
+
+class ObjectExists(Exception):
+    """Something has the final name already; it was not touched."""
+
+
+class Upload(Protocol):
+    """Bytes on their way to becoming an object. Leaving its context without :meth:`commit` discards them."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes. Raises :class:`StorageUnavailable`."""
+        ...
+
+    def restart(self) -> None:
+        """Forget all bytes so far."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Their SHA-256 so far, in hexadecimal."""
+        ...
+
+    def reader(self) -> AbstractContextManager[BinaryIO]:
+        """Open what was written so far for reading, seekable, to verify it before it becomes visible."""
+        ...
+
+    def commit(self, path: str, *, overwrite: bool) -> None:
+        """Make the bytes durable and visible as the object ``path``, in one step and only whole.
+
+        :param path: in the folder that the upload was begun in.
+        :raises ObjectExists: something is there and ``overwrite`` is False.
+        """
+        ...
+
+
+class Store(Protocol):
+    """One backend. Paths are strings as in :attr:`Destination.path`, folders without a trailing slash."""
+
+    def uri(self, path: str) -> str:
+        """Return the URI under which ``ObjectStoragePath`` opens the object."""
+        ...
+
+    def check_writable(self, folder: str) -> None:
+        """Prove that objects can be published below a folder, leaving nothing behind. Raises ``PublishFailed``."""
+        ...
+
+    def is_folder(self, path: str) -> bool:
+        """Return whether the path is an existing folder."""
+        ...
+
+    def size(self, path: str) -> int | None:
+        """Return the object's size in bytes, None when there is none."""
+        ...
+
+    def read(self, path: str, *, at_most: int) -> bytes | None:
+        """Return the object's first bytes, None when there is none."""
+        ...
+
+    def sha256(self, path: str) -> str | None:
+        """Return the SHA-256 of the object's bytes in hexadecimal, None when there is none."""
+        ...
+
+    def upload(self, path: str) -> AbstractContextManager[Upload]:
+        """Begin an upload into the folder of ``path``, cleaning up what a killed try for the same path has left.
+
+        :param path: of the object to be; its extension may still be missing, :meth:`Upload.commit` has the last word.
+        """
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove an object if it is there."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """A destination as the author wrote it, understood.
+
+    :param path: in the store; of the folder (no trailing slash) or of the exact object.
+    :param is_folder: the author ended it with ``/``.
+    """
+
+    store: Store
+    path: str
+    is_folder: bool
+
+    @property
+    def uri(self) -> str:
+        """The destination as a URI, folders with their slash."""
+        return self.store.uri(self.path) + ("/" if self.is_folder and self.path != "/" else "")
+
+
+def _local() -> Store:
+    from airflow_provider_happyhorse.local_storage import LocalStore
+
+    return LocalStore()
+
+
+#: NAME_MAX of the usual file systems. Known before paying, or else found out when the sidecar is written, last of all.
+_LONGEST_NAME = 255
+
+_STORES: dict[str, Callable[[], Store]] = {"": _local, "file": _local, "local": _local}
+
+
+def locate(destination: str) -> Destination:
+    """Understand a destination without touching the storage.
+
+    :param destination: absolute path or URI; with a trailing ``/`` a folder, else the exact object.
+    :raises PublishFailed: it is empty, relative, climbs with ``..``, or its backend is not supported.
+    """
+    if not isinstance(destination, str) or not destination.strip():
+        raise PublishFailed("The destination is empty. Give an absolute path or URI; end it with '/' for a folder.")
+    if any(ord(char) < 0x20 or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in destination):
+        raise PublishFailed(f"The destination {destination!r} has characters that no path should have.")
+    scheme, path = _split(destination)
+    make = _STORES.get(scheme)
+    if make is None:
+        raise PublishFailed(
+            f"Publishing to {scheme}:// is not yet proven to leave neither partial nor overwritten objects there, so it is refused; "
+            "publish to a local or mounted path (file:///…)."
+        )
+    if not path.startswith("/"):
+        raise PublishFailed(
+            f"The destination {destination!r} is relative, and a worker's current folder is nobody's choice. Make it absolute."
+        )
+    if ".." in path.split("/"):
+        raise PublishFailed(f"The destination {destination!r} climbs with '..'. Write the path it means.")
+    is_folder = path.endswith("/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not is_folder and (not parts or path.endswith("/.")):
+        raise PublishFailed(f"The destination {destination!r} names no object.")
+    longest = max((len(part.encode()) for part in parts), default=0) + (0 if is_folder else len(".json"))
+    if longest > _LONGEST_NAME:
+        raise PublishFailed(f"The destination {destination!r} has a name of more than {_LONGEST_NAME} bytes (with its sidecar's '.json').")
+    return Destination(store=make(), path="/" + "/".join(parts), is_folder=is_folder)
+
+
+def _split(destination: str) -> tuple[str, str]:
+    """Return the scheme and the path; fsspec decodes no percent signs in either, and ``#`` and ``?`` are parts of a name."""
+    head, separator, rest = destination.partition("://")
+    if not separator:
+        return "", destination
+    scheme = head.lower()
+    if scheme not in _STORES:
+        return scheme, destination
+    authority, slash, path = rest.partition("/")
+    host = authority.rpartition("@")[2]  # before the @ stands Airflow's connection id, which local files do not need
+    if host not in ("", "localhost"):
+        raise PublishFailed(f"The destination {destination!r} names the host {host!r}; a local path is file:///path, with three slashes.")
+    return scheme, slash + path
+
+
+def check_writable(destination: str) -> None:
+    """Prove, before anything is paid, that a result can be published to a destination; missing parent folders are created.
+
+    :raises PublishFailed: it cannot; the text says why.
+    """
+    place = locate(destination)
+    if not place.is_folder and place.store.is_folder(place.path):
+        raise PublishFailed(f"The destination {place.uri} is a folder. End it with '/' to publish below it, or name an object.")
+    place.store.check_writable(place.path if place.is_folder else place.path.rpartition("/")[0] or "/")
