@@ -155,7 +155,10 @@ class LiveAirflow:
             raise LiveAirflowError(f"airflow db migrate ended with {migration.exit_status}\n{migration.output()}")
 
     def wait_until_healthy(self, *, timeout: float = 120) -> None:
-        """Wait until database, scheduler, triggerer and DAG processor are healthy in the eyes of the API server."""
+        """Wait until database, scheduler, triggerer and DAG processor are healthy in the eyes of the API server.
+
+        It goes by heartbeats, so that a component counts as healthy for up to half a minute after it was killed.
+        """
         parts = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
         self.wait_for(
             "Airflow healthy", lambda: {name for name, state in self.rest.health().items() if state == "healthy"} >= parts, timeout=timeout
