@@ -60,19 +60,20 @@ def resolve(host: str, port: int) -> list[str]:
 
 def connect(address: str, port: int, timeout: float) -> socket.socket:
     """Connect to exactly this address, or raise ``OSError``."""
+    wanted = ipaddress.ip_address(address)  # raises ValueError for a name, which would be looked up again
     sock = socket.create_connection((address, port), timeout=timeout)
     try:
-        _check_peer(sock, address)
+        _check_peer(sock, wanted)
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _check_peer(sock: socket.socket, address: str) -> None:
+def _check_peer(sock: socket.socket, wanted: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     peer = str(sock.getpeername()[0])
-    if ipaddress.ip_address(peer) != ipaddress.ip_address(address):
-        raise ConnectionError(f"asked for {address}, connected to {peer}")
+    if ipaddress.ip_address(peer) != wanted:
+        raise ConnectionError(f"asked for {wanted}, connected to {peer}")
 
 
 @cache
