@@ -40,6 +40,7 @@ class EmulatorProcess:
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[str] | None = None
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process runs; a pipe nobody reads would fill up
+        self._written_errors = ""
         self.url = ""
         self.banner: list[str] = []
 
@@ -88,6 +89,8 @@ class EmulatorProcess:
             code = process.wait(timeout=5)
         assert process.stdout is not None
         process.stdout.close()
+        self.errors()
+        self._errors.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 0)
             raise AssertionError(f"the emulator left processes behind in group {process.pid}")
@@ -95,10 +98,10 @@ class EmulatorProcess:
 
     def errors(self) -> str:
         """Return what it wrote to standard error so far."""
-        if self._errors.closed:
-            return ""
-        self._errors.seek(0)
-        return self._errors.read()
+        if not self._errors.closed:
+            self._errors.seek(0)
+            self._written_errors = self._errors.read()
+        return self._written_errors
 
     def base_url(self, service: ServiceName) -> str:
         """Return the base URL of a service, as a connection's host takes it."""

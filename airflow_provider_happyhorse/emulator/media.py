@@ -79,18 +79,21 @@ class Media:
         return await asyncio.shield(task)
 
     async def _render(self, job: Job) -> Path:
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._render_now, job)
-        return self._folder / job.file_name
-
-    def _render_now(self, job: Job) -> None:
-        from .render import RenderingStopped, render
-
-        unfinished = self._folder / f"{job.file_name}.part"
         try:
-            render(job.picture, label=job.id, target=unfinished, stopped=self._stopping.is_set)
-        except RenderingStopped:
-            return
-        unfinished.rename(self._folder / job.file_name)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._render_now, job)
+        except BaseException:
+            # The next download tries again.
+            self._renderings.pop(job.file_name, None)
+            raise
+
+    def _render_now(self, job: Job) -> Path:
+        # Imported here: the first render pays for PyAV and Pillow, not the start.
+        from .render import render
+
+        finished = self._folder / job.file_name
+        unfinished = finished.with_suffix(".part")
+        render(job.picture, label=job.id, target=unfinished, stopped=self._stopping.is_set)
+        return unfinished.rename(finished)
 
 
 def media_routes(*, media: Media, jobs: Jobs, clock: Callable[[], float]) -> APIRouter:

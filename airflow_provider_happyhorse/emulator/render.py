@@ -86,12 +86,15 @@ def _scene(picture: Picture, *, prompt: str, label: str) -> Image.Image:
     draw = ImageDraw.Draw(scene)
     room = (width - 2 * _MARGIN, height - _STRIP - 3 * _MARGIN)
     font, lines = _fit(prompt, room=room)
-    draw.multiline_text((_MARGIN, _MARGIN), "\n".join(lines), font=font, fill="white", stroke_width=1, stroke_fill="black", spacing=6)
-    small = _font(13, picture.title + label)
+    # An outline keeps letters apart from an image behind them, but blurs small ones on a plain background.
+    outline = 0 if picture.background is None else 1
+    draw.multiline_text((_MARGIN, _MARGIN), "\n".join(lines), font=font, fill="white", stroke_width=outline, stroke_fill="black", spacing=6)
+    small = _font(12, picture.title + label)
     top = height - _STRIP - _MARGIN
-    for line in (*_wrap(picture.title, font=small, width=room[0])[:2], f"happyhorse-emulator · {label}"):
-        draw.text((_MARGIN, top), line, font=small, fill=(225, 225, 235), stroke_width=1, stroke_fill="black")
-        top += 17
+    for text in (picture.title, f"happyhorse-emulator · {label}"):
+        for line in _wrap(text, font=small, width=room[0])[:2]:
+            draw.text((_MARGIN, top), line, font=small, fill=(225, 225, 235), stroke_width=outline, stroke_fill="black")
+            top += 16
     return scene
 
 

@@ -32,14 +32,16 @@ async def read_upload(request: Request) -> tuple[bytes, Extension]:
         form = await request.form(max_files=1, max_fields=1)
     except HTTPException as error:
         raise invalid("body", str(error.detail)) from None
-    others = [name for name in form if name != "image"]
-    if others:
-        raise invalid(others[0], "unknown field")
-    image = form.get("image")
-    if not isinstance(image, UploadFile):
-        raise invalid("image", "a file is required")
-    content = await image.read(MAX_UPLOAD_BYTES + 1)
-    await form.close()
+    try:
+        others = [name for name in form if name != "image"]
+        if others:
+            raise invalid(others[0], "unknown field")
+        image = form.get("image")
+        if not isinstance(image, UploadFile):
+            raise invalid("image", "a file is required")
+        content = await image.read(MAX_UPLOAD_BYTES + 1)
+    finally:
+        await form.close()
     if len(content) > MAX_UPLOAD_BYTES:
         raise _too_large()
     extension = await asyncio.to_thread(_image_format, content)
