@@ -146,7 +146,7 @@ class Demo:
                 self._airflow.stop()
         finally:
             self._emulator.stop(grace=5)
-        if left := [process for process in process_table().values() if process.parent == os.getpid()]:
+        if left := [process for process in process_table().values() if process.parent == os.getpid() and not process.zombie]:
             raise DemoFailure(f"processes are left: {left}")
 
 

@@ -170,8 +170,8 @@ class Command:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
         alive = [table[pid] for pid in sorted(own) if not table[pid].zombie]
-        # From here on the number may be given to a stranger.
-        self._ended = not alive and self._popen.returncode is not None
+        # It may have ended while we looked; and from then on its number may be given to a stranger.
+        self._ended = not alive and self._popen.poll() is not None
         return alive
 
     def terminate(self) -> None:
