@@ -11,6 +11,19 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
+class TaskLog(Protocol):
+    """``self.log`` of an operator: ``logging.Logger`` on 2.11, a structlog logger on 3.x."""
+
+    def info(self, event: str, *args: Any) -> Any:
+        """Log a line."""
+
+    def warning(self, event: str, *args: Any) -> Any:
+        """Log a warning."""
+
+    def exception(self, event: str, *args: Any) -> Any:
+        """Log an error with its traceback."""
+
+
 class TaskStateStore(Protocol):
     """``context["task_state_store"]`` of Airflow 3.3 (AIP-103): per task instance, survives retries and clears."""
 

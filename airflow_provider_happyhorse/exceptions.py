@@ -1,6 +1,7 @@
 """What a task can end with. Each text says what happened, to which generation, what became of the money, and what to do.
 
-All of them stop Airflow's retries except :class:`GenerationTimeout`: after it a retry re-attaches to the running generation.
+Those that derive from ``AirflowFailException`` stop Airflow's retries on every version; after the others a retry may help, and costs
+nothing that is not asked for: it re-attaches to what was submitted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ class InvalidArguments(AirflowFailException):
 
 class NotSubmitted(AirflowFailException):
     """The service refused the submission, or it was never sent; nothing was paid. A retry would be refused again."""
+
+
+class NotAcceptedYet(AirflowException):
+    """The submission could not be handed over (no connection, too many requests) and was provably not accepted; a retry may try."""
 
 
 class BudgetExceeded(AirflowFailException):
@@ -32,8 +37,8 @@ class GenerationFailed(AirflowFailException):
     """The service ended the generation as failed; a retry would not pay for another unless ``pay_again_on`` says so."""
 
 
-class GenerationUnreachable(AirflowFailException):
-    """The service stopped answering for this generation (key revoked, id unknown there); the video itself may be fine."""
+class GenerationUnreachable(AirflowException):
+    """The service does not tell about this generation (key revoked, id unknown); a retry asks again, the video may be fine."""
 
 
 class GenerationTimeout(AirflowException):

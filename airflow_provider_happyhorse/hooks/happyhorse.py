@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 from airflow_provider_happyhorse.api.calls import Call, FilePart
 from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.api.reading import read_video_request
+from airflow_provider_happyhorse.api.retry import ATTEMPTS
 from airflow_provider_happyhorse.hooks.settings import ConnectionSettings, read_settings
 from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 
@@ -94,12 +95,12 @@ class HappyHorseHook(BaseHook):
         """Return the transport, as Airflow hooks name it."""
         return self.transport
 
-    def send(self, call: Call[T]) -> T:
-        """Send one call.
+    def send(self, call: Call[T], *, attempts: int = ATTEMPTS) -> T:
+        """Send one call; what costs nothing is tried again as ``api/retry.py`` says, up to ``attempts`` tries in all.
 
         :raises airflow_provider_happyhorse.api.errors.ServiceError: what it ended with.
         """
-        return self.transport.send(call)
+        return self.transport.send(call, attempts=attempts)
 
     def check(self, request: Mapping[str, Any]) -> list[str]:
         """Return everything wrong with a request, as sentences; an empty list means it may be sent. Sends nothing.

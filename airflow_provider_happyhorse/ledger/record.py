@@ -72,6 +72,13 @@ class Record:
         """Return the record of the next step."""
         return replace(self, state=state, at=at, **changes)
 
+    def about(self, facts: Mapping[str, Any], mark: str) -> Record:
+        """Return the record about a generation that this task instance has submitted: the one it is about already, or one of ``others``."""
+        if facts.get("generation_id") == self.generation_id:
+            return replace(self, facts=facts)
+        others = {key: value for key, value in self.others.items() if key != mark} | {self.fingerprint: self.facts}
+        return replace(self, facts=facts, fingerprint=mark, others=others)
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value that is stored."""
         return {

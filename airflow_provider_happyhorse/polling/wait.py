@@ -11,10 +11,12 @@ from typing import Literal
 from airflow_provider_happyhorse.api.errors import NotFound, RateLimited, Rejected, ServiceError, ServiceFault, Unauthorized
 from airflow_provider_happyhorse.api.models import Generation, GenerationState
 
-#: Seconds between requests for a young generation; an old one is asked about every tenth of its age.
-SHORTEST_INTERVAL, LONGEST_INTERVAL = 10.0, 30.0
-#: Seconds between requests while the service does not answer.
-LONGEST_BACKOFF = 60.0
+#: An old generation is asked about every tenth of its age, at the latest after this many times ``first_delay``.
+LONGEST_INTERVAL = 3.0
+#: The same while the service does not answer.
+LONGEST_BACKOFF = 6.0
+#: Seconds between two requests about one generation, whatever ``first_delay`` says.
+LEAST_SECONDS = 0.1
 #: An id may be unknown for a moment after submission; neither vendor documents a 404 at all.
 NOT_FOUND_IN_A_ROW = 6
 
@@ -55,14 +57,14 @@ class Wait:
     :param generation_id: whom to ask about.
     :param started_at: Unix time at which this wait began.
     :param end_time: Unix time at which it gives up; nothing is cancelled.
-    :param first_delay: seconds before the first request.
+    :param first_delay: seconds before the first request, and the least between two about a generation that does not change.
     """
 
     def __init__(self, *, generation_id: str, started_at: float, end_time: float, first_delay: float) -> None:
         self.generation_id = generation_id
         self.end_time = end_time
         self._started_at = started_at
-        self._first_delay = first_delay
+        self._pace = max(first_delay, LEAST_SECONDS)
         self._last: Generation | None = None
         self._errors_in_a_row = 0
         self._not_found_in_a_row = 0
@@ -70,7 +72,7 @@ class Wait:
 
     def first(self, *, now: float) -> Ask:
         """Return when to ask for the first time."""
-        return Ask(self._until_deadline(self._first_delay, now))
+        return Ask(self._until_deadline(self._pace, now))
 
     def on_answer(self, generation: Generation, *, now: float, random: float) -> Ask | Ended:
         """Return what an answer means.
@@ -90,7 +92,7 @@ class Wait:
         changed = before is None or before.raw_status != generation.raw_status
         notice = f"{self.generation_id} is {generation.raw_status!r}{recovered}" if changed or recovered else ""
         age = now - self._started_at
-        interval = min(max(SHORTEST_INTERVAL, age / 10), LONGEST_INTERVAL)
+        interval = min(max(self._pace, age / 10), self._pace * LONGEST_INTERVAL)
         return Ask(self._until_deadline(interval * (0.9 + 0.2 * random), now), notice)
 
     def on_error(self, error: ServiceError, *, now: float, random: float) -> Ask | Ended:
@@ -110,9 +112,9 @@ class Wait:
         if now >= self.end_time:
             return self._timeout(now, error)
         self._errors_in_a_row += 1
-        backoff = min(SHORTEST_INTERVAL * 2.0 ** (self._errors_in_a_row - 1), LONGEST_BACKOFF)
+        backoff = self._pace * min(2.0 ** (self._errors_in_a_row - 1), LONGEST_BACKOFF)
         asked = error.retry_after if isinstance(error, (RateLimited, ServiceFault)) else None
-        delay = backoff if asked is None else asked + random * SHORTEST_INTERVAL
+        delay = backoff if asked is None else asked + random * self._pace
         notice = f"no answer about {self.generation_id} ({error}); still waiting" if self._errors_in_a_row == 1 else ""
         return Ask(self._until_deadline(delay, now), notice)
 

@@ -14,7 +14,7 @@ from urllib3 import exceptions as urllib3
 
 from airflow_provider_happyhorse.api.calls import Call, Request, Response
 from airflow_provider_happyhorse.api.errors import Ambiguous, BadResponse, ServiceError, Unreachable
-from airflow_provider_happyhorse.api.retry import delay_before_retry
+from airflow_provider_happyhorse.api.retry import ATTEMPTS, delay_before_retry
 from airflow_provider_happyhorse.transports.endpoint import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, USER_AGENT, Endpoint, trusted_certificates
 
 T = TypeVar("T")
@@ -55,9 +55,10 @@ class SyncTransport:
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
         self._session = self._new_session()
 
-    def send(self, call: Call[T]) -> T:
+    def send(self, call: Call[T], *, attempts: int = ATTEMPTS) -> T:
         """Return what the service answers.
 
+        :param attempts: tries in all of a call that costs nothing; the paying one has one.
         :raises airflow_provider_happyhorse.api.errors.ServiceError: what the call ended with, after the tries it may have.
         """
         attempt = 1
@@ -66,7 +67,8 @@ class SyncTransport:
                 return call.read(self._answer(call.request))
             except ServiceError as error:
                 # A refused submission is tried again by the task, which must note first that it was not accepted.
-                delay = None if call.request.pays else delay_before_retry(error, attempt=attempt, pays=False, random=self._jitter())
+                once = call.request.pays or attempt >= attempts
+                delay = None if once else delay_before_retry(error, attempt=attempt, pays=False, random=self._jitter())
                 if delay is None:
                     raise
             self._sleep(delay)

@@ -1,0 +1,165 @@
+"""What an author asks for, read and checked: from the operator's arguments to a clip that may be submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from airflow_provider_happyhorse.api.models import VideoRequest
+from airflow_provider_happyhorse.api.pricing import Estimate
+from airflow_provider_happyhorse.api.reading import read_video_request
+from airflow_provider_happyhorse.api.service import Service, services
+from airflow_provider_happyhorse.api.table_values import is_unset, number
+from airflow_provider_happyhorse.ledger.decision import PAY_AGAIN_WORDS, PayAgain
+from airflow_provider_happyhorse.operators.literals import is_literal, literal_fields
+
+#: What a request mapping (a table row) may carry besides vendor fields.
+BESIDES = ("name", "take", "max_credits")
+#: The database columns and file names that a clip's name ends up in.
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The operator's arguments as they are: before rendering at parse time, after it when the task runs."""
+
+    prompt: Any
+    request: Any
+    name: Any
+    take: Any
+    max_credits: Any
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video an author asks for, checked against the service it goes to.
+
+    :param name: as the author calls it, else the task's id and map index.
+    :param named: the author gave the name, or the task is not mapped.
+    :param take: ``""`` unless another take of the same request is asked for.
+    :param request: the vendor's fields.
+    :param estimate: what the price table makes of it.
+    :param max_credits: the cap that applies, None for none.
+    """
+
+    name: str
+    named: bool
+    take: str
+    request: VideoRequest
+    estimate: Estimate
+    max_credits: int | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the result says of the request."""
+        given = self.request.given()
+        return {key: given.get(key) for key in ("model", "duration", "aspect_ratio")} | {"credits_estimated": self.estimate.credits}
+
+
+def read_clip(asked: Asked, *, service: Service, connection_cap: int | None, task_name: str, mapped: bool) -> tuple[Clip | None, list[str]]:
+    """Return the clip, or None and everything wrong with it, in the author's parameter names.
+
+    :param connection_cap: the connection's ``max_credits``; the lower of the two applies.
+    :param task_name: the clip's name when the author gives none.
+    """
+    fields, besides, problems = _merged(asked)
+    request, refused = read_video_request(fields)
+    problems += refused if request is None else service.check(request)
+    name, name_problems = read_name(besides["name"])
+    cap, cap_problems = _read_cap(besides["max_credits"])
+    problems += name_problems + cap_problems
+    if request is None or problems:
+        return None, problems
+    caps = [limit for limit in (cap, connection_cap) if limit is not None]
+    take = "" if is_unset(besides["take"]) else str(besides["take"]).strip()
+    clip = Clip(
+        name=name or task_name,
+        named=bool(name) or not mapped,
+        take=take,
+        request=request,
+        estimate=service.estimate(request),
+        max_credits=min(caps, default=None),
+    )
+    return clip, []
+
+
+def problems_at_parse_time(asked: Asked) -> list[str]:
+    """Return what is certainly wrong in the values that are final already; the service is not known, so it is what both would refuse."""
+    problems: list[str] = []
+    if is_literal(asked.prompt) and asked.prompt is not None and (not isinstance(asked.prompt, str) or is_unset(asked.prompt)):
+        problems.append(f"`prompt` must be text and not blank, not {asked.prompt!r}")
+    if is_literal(asked.name):
+        problems += read_name(asked.name)[1]
+    if is_literal(asked.max_credits):
+        problems += _read_cap(asked.max_credits)[1]
+    if asked.request is None and asked.prompt is None:
+        return [*problems, "give `prompt`, or `request` with at least a prompt"]
+    if asked.request is not None and not isinstance(asked.request, Mapping) and is_literal(asked.request):
+        return [*problems, f"`request` must be a mapping of vendor fields, not {type(asked.request).__name__}"]
+    split = literal_fields(asked.request) if asked.request is not None else ({}, frozenset())
+    if split is None:
+        return problems
+    fields, pending = split
+    if asked.prompt is not None and ("prompt" in pending or not is_unset(fields.get("prompt"))):
+        problems.append("`prompt` is given twice: as `prompt` and inside `request`")
+    if asked.prompt is not None:
+        pending |= {"prompt"}
+    request, refused = read_video_request({key: value for key, value in fields.items() if key not in BESIDES})
+    if request is None:
+        return problems + refused
+    found = [service.check(request, pending=pending) for service in services().values()]
+    return problems + (min(found, key=len) if all(found) else [])
+
+
+def read_name(name: Any) -> tuple[str, list[str]]:
+    """Return the clip's name, ``""`` for none, and what is wrong with it."""
+    if is_unset(name):
+        return "", []
+    if not isinstance(name, (str, int)) or isinstance(name, bool):
+        return "", [f"`name` must be text, not {name!r}"]
+    shown = str(name).strip()
+    if len(shown) > LONGEST_NAME or not shown.isprintable():
+        return "", [f"`name` must be at most {LONGEST_NAME} printable characters, not {shown[:40]!r}"]
+    return shown, []
+
+
+def read_pay_again_on(words: Any) -> tuple[frozenset[PayAgain], list[str]]:
+    """Return the words of ``pay_again_on``: a sequence, or text with commas as a rendered Variable gives it."""
+    given: Iterable[Any] = words.strip("()[] ").split(",") if isinstance(words, str) else words or ()
+    read = {str(word).strip().strip("'\"") for word in given} - {""}
+    unknown = sorted(read - set(PAY_AGAIN_WORDS))
+    problem = f"`pay_again_on` knows {', '.join(PAY_AGAIN_WORDS)}; not {', '.join(unknown)}"
+    return frozenset(cast("set[PayAgain]", read - set(unknown))), [problem] if unknown else []
+
+
+def _merged(asked: Asked) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Return the vendor fields, what goes besides them, and what is given twice."""
+    problems: list[str] = []
+    besides: dict[str, Any] = {"name": asked.name, "take": asked.take, "max_credits": asked.max_credits}
+    if asked.request is not None and not isinstance(asked.request, Mapping):
+        problems.append(f"`request` must be a mapping of vendor fields, not {type(asked.request).__name__}")
+    fields = dict(asked.request) if isinstance(asked.request, Mapping) else {}
+    for key in BESIDES:
+        inside = fields.pop(key, None)
+        if is_unset(inside):
+            continue
+        if not is_unset(besides[key]):
+            problems.append(f"`{key}` is given twice: as `{key}` and inside `request`")
+        besides[key] = inside
+    if asked.prompt is not None:
+        if not is_unset(fields.get("prompt")):
+            problems.append("`prompt` is given twice: as `prompt` and inside `request`")
+        fields["prompt"] = asked.prompt
+    return fields, besides, problems
+
+
+def _read_cap(cap: Any) -> tuple[int | None, list[str]]:
+    if is_unset(cap):
+        return None, []
+    try:
+        read = number(cap)
+    except ValueError as problem:
+        return None, [f"`max_credits` {problem}"]
+    if read < 0:
+        return None, [f"`max_credits` must be 0 or more, not {read}"]
+    return int(read), []

@@ -1,0 +1,57 @@
+"""Mapped clips under their names in the grid, with nothing to write in the DAG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_happyhorse.api.table_values import is_unset
+from airflow_provider_happyhorse.exceptions import InvalidArguments
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_TEMPLATE = "{{ task.grid_name }}"
+
+
+class GridNames:
+    """Gives a mapped task instance its clip's name as map index, also while it is deferred.
+
+    ``.partial().expand()`` ignores a ``map_index_template`` set in ``__init__`` (Airflow 2.11 to 3.3), so it is set where the templates
+    are rendered, which the framework lets operators override. It must never raise: the task would fail after it was paid for.
+    """
+
+    task_id: str
+    name: Any
+    request: Any
+    map_index_template: str | None
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Context, jinja_env: Any, seen_oids: set[int]
+    ) -> None:
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)  # type: ignore[misc]  # Airflow's
+        ti = context.get("ti")
+        mapped = ti is not None and ti.map_index is not None and ti.map_index >= 0
+        if parent is self and mapped and context.get("map_index_template") is None and self.grid_name:
+            context["map_index_template"] = _TEMPLATE
+
+    @property
+    def grid_name(self) -> str:
+        """The name the author gave this clip, ``""`` for none."""
+        inside = self.request.get("name") if isinstance(self.request, Mapping) else None
+        given = inside if is_unset(self.name) else self.name
+        return "" if is_unset(given) else str(given)[:200]
+
+    def check_grid_name(self, context: Context) -> None:
+        """Refuse a ``map_index_template`` that cannot be rendered: Airflow 3.3 would fail the task for it after it was paid for.
+
+        :raises InvalidArguments: nothing was submitted.
+        """
+        template = self.map_index_template
+        if template is None or template == _TEMPLATE:
+            return
+        try:
+            self.render_template(template, context, jinja_env=self.get_template_env())  # type: ignore[attr-defined]  # BaseOperator's
+        except Exception as problem:
+            why = f"map_index_template {template!r} cannot be rendered: {type(problem).__name__}: {problem}"
+            raise InvalidArguments(f"task {self.task_id!r}: {why}. Nothing was submitted") from problem

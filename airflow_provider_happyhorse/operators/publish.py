@@ -1,0 +1,118 @@
+"""Publish a result into the user's own storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_happyhorse.api.errors import ServiceError
+from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments, PublishFailed
+from airflow_provider_happyhorse.operators.literals import is_literal
+from airflow_provider_happyhorse.results import read_reference
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_happyhorse._compat import TaskLog
+    from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+
+
+class HappyHorsePublishOperator(BaseOperator):
+    """Copy a finished result into the user's own storage, verified and whole, with a sidecar JSON beside it.
+
+    :param generation: the id, or the whole result of the step before (``generate.output``).
+    :param destination: a folder ending in ``/`` (``<dag_id>/<run_id>/<name>--<generation_id>.<ext>`` below it), or the exact object.
+    :param if_exists: ``skip``: the same generation is a no-op and another under the name fails; ``overwrite`` replaces it.
+    :param happyhorse_conn_id: None takes the connection from the result, or ``happyhorse_default`` when only an id is given.
+    :return: ``generation_id``, ``name``, ``service``, ``uri``, ``uris``, ``sidecar_uri``, ``bytes``, ``sha256``, ``content_type``,
+        ``seconds``, ``width``, ``height``, ``credits``, ``credits_estimated``, ``published_at``, ``already_there``.
+    :raises PublishFailed: what came is no video or image, is cut short, or another generation has the name; nothing partial is visible.
+    """
+
+    template_fields: Sequence[str] = ("generation", "destination", "if_exists", "happyhorse_conn_id")
+    ui_color = "#dcebd5"
+
+    def __init__(
+        self,
+        *,
+        generation: str | Mapping[str, Any],
+        destination: str,
+        if_exists: str = "skip",
+        happyhorse_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.generation = generation
+        self.destination = destination
+        self.if_exists = if_exists
+        self.happyhorse_conn_id = happyhorse_conn_id
+        if is_literal(if_exists) and if_exists not in ("skip", "overwrite"):
+            raise InvalidArguments(f"task {self.task_id!r}: `if_exists` must be skip or overwrite, not {if_exists!r}")
+        if is_literal(destination) and not (isinstance(destination, str) and destination.strip()):
+            raise InvalidArguments(f"task {self.task_id!r}: `destination` must be a folder ending in / or an object, not {destination!r}")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Publish it."""
+        from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+
+        try:
+            reference = read_reference(self.generation)
+        except ValueError as problem:
+            raise InvalidArguments(f"task {self.task_id!r}: {problem}") from problem
+        hook = HappyHorseHook(self.happyhorse_conn_id or reference.happyhorse_conn_id or HappyHorseHook.default_conn_name)
+        known = {**reference.known, "generation_id": reference.generation_id}
+        return publish_result(context, known, destination=self.destination, if_exists=self.if_exists, hook=hook, log=self.log)
+
+
+def publish_result(
+    context: Context, known: Mapping[str, Any], *, destination: str, if_exists: str, hook: HappyHorseHook, log: TaskLog
+) -> dict[str, Any]:
+    """Publish a result as the running task instance.
+
+    :param known: the flat result; what it lacks (after a publish by id alone) is asked of the service.
+    """
+    from airflow_provider_happyhorse.publishing import DownloadRules, Where, publish
+
+    ti = context["ti"]
+    try:
+        settings = hook.settings
+    except ValueError as problem:
+        raise InvalidArguments(f"task {ti.task_id!r}: {problem}") from problem
+    rules = DownloadRules(
+        allow_loopback=settings.endpoint.is_loopback,
+        allow_private=settings.allow_private_results,
+        max_bytes=int(conf.getint("happyhorse", "max_result_bytes", fallback=2 * 1024**3)),
+        max_seconds=float(conf.getfloat("happyhorse", "max_download_seconds", fallback=1800.0)),
+    )
+    return publish(
+        {"service": settings.service.name, **known},
+        destination=destination,
+        if_exists=if_exists,
+        where=Where(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index if ti.map_index is not None else -1),
+        fresh_urls=_fresh_urls(hook, known),
+        guard=rules,
+        now=lambda: datetime.now(UTC),
+        log=log,
+    )
+
+
+def _fresh_urls(hook: HappyHorseHook, known: Mapping[str, Any]) -> Callable[[], Sequence[str]]:
+    """Return the question for fresh URLs, which a publish asks only when it has none or they have expired."""
+    generation_id = str(known["generation_id"])
+
+    def ask() -> Sequence[str]:
+        try:
+            generation = hook.get_generation(generation_id)
+        except ServiceError as error:
+            raise GenerationUnreachable(f"{generation_id}: the service does not tell where the result is: {error}") from error
+        if not generation.state.ended:
+            raise PublishFailed(f"{generation_id} still runs ({generation.raw_status!r}); publish after a task that waits for it")
+        if not generation.result_urls:
+            why = generation.error or f"it is {generation.raw_status!r} and has no result URL"
+            raise PublishFailed(f"{generation_id} has nothing to publish: {why}")
+        return generation.result_urls
+
+    return ask

@@ -1,0 +1,191 @@
+"""Submitting a clip: intent, POST, id, in this order and no other, so that whatever dies in between, the next try knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import random
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_happyhorse.api.errors import RateLimited, Rejected, ServiceError, Unreachable
+from airflow_provider_happyhorse.api.retry import delay_before_retry
+from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, BudgetExceeded, NotAcceptedYet, NotSubmitted
+from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.operators.held_signals import held_signals
+from airflow_provider_happyhorse.results import new_result
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse._compat import TaskLog
+    from airflow_provider_happyhorse.api.models import Generation
+    from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+    from airflow_provider_happyhorse.ledger.stores import Ledger
+    from airflow_provider_happyhorse.operators.clip import Clip
+
+#: Tries of the write that keeps the id of what has just been paid for, and seconds between them.
+WRITE_TRIES, WRITE_DELAY = 5, 1.0
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Which task instance and try writes the record."""
+
+    map_index: int
+    try_number: int
+    max_tries: int
+
+
+class Submission:
+    """One clip's way to the service.
+
+    :param previous: the record an earlier try left; generations of other requests are kept from it.
+    :param sleep: waits between tries that were provably not accepted, seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        clip: Clip,
+        fingerprint: str,
+        hook: HappyHorseHook,
+        ledger: Ledger,
+        stamp: Stamp,
+        previous: Record | None,
+        log: TaskLog,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._clip, self._hook, self._ledger, self._log, self._sleep = clip, hook, ledger, log, sleep
+        self._record = Record(
+            state=RecordState.NOT_SENT,
+            fingerprint=fingerprint,
+            name=clip.name,
+            map_index=stamp.map_index,
+            try_number=stamp.try_number,
+            max_tries=stamp.max_tries,
+            at=_now(),
+            others=_others(previous, fingerprint),
+        )
+
+    def check_budget(self) -> None:
+        """Log the estimate with what it assumes, and refuse what is above the cap or has no known price.
+
+        :raises BudgetExceeded: nothing was sent.
+        """
+        clip, estimate, service = self._clip, self._clip.estimate, self._hook.service.name
+        cap = "" if clip.max_credits is None else f", cap {clip.max_credits}"
+        price = "unknown price" if estimate.credits is None else f"{estimate.credits} credits"
+        assumed = f"; assumed: {', '.join(estimate.assumed)}" if estimate.assumed else ""
+        self._log.info("[%s] %s: %s (prices of %s%s)%s", clip.name, service, price, estimate.prices_of, cap, assumed)
+        if clip.max_credits is None or (estimate.credits is not None and estimate.credits <= clip.max_credits):
+            return
+        why = "its price is unknown" if estimate.credits is None else f"it is estimated at {estimate.credits} credits"
+        raise BudgetExceeded(f"[{clip.name}] refused: {why} and the cap is {clip.max_credits} credits ({service}); nothing was submitted")
+
+    def submit(self) -> Record:
+        """Submit once; send again only what was provably not accepted.
+
+        :return: the record with the id, which is in the ledger if that could be reached.
+        :raises NotSubmitted: the service refused it.
+        :raises NotAcceptedYet: it could not be handed over; nothing was paid.
+        :raises AmbiguousSubmission: it may have been accepted.
+        """
+        attempt = 1
+        while True:
+            try:
+                return self._submit_once()
+            except (Unreachable, RateLimited) as error:
+                delay = delay_before_retry(error, attempt=attempt, pays=True, random=random())
+                if delay is None:
+                    raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {error}; a retry tries again") from error
+                self._log.warning("[%s] not accepted (%s); trying again in %.0f s", self._clip.name, error, delay)
+            self._sleep(delay)
+            attempt += 1
+
+    def _submit_once(self) -> Record:
+        call = self._hook.service.submit(self._clip.request)
+        with held_signals():
+            # No POST unless this write succeeds: it is all that the next try has, should this one die.
+            self._write(RecordState.INTENT, detail="")
+            try:
+                generation = self._hook.send(call)
+            except (Unreachable, RateLimited) as error:
+                self._write(RecordState.NOT_SENT, detail=str(error))
+                raise
+            except Rejected as error:
+                self._write(RecordState.NOT_SENT, detail=str(error))
+                raise NotSubmitted(f"[{self._clip.name}] {self._hook.service.name} refused it, nothing was paid: {error}") from error
+            except Exception as error:
+                raise self._ambiguous(error) from error
+            return self._submitted(generation)
+
+    def _ambiguous(self, error: Exception) -> AmbiguousSubmission:
+        shown = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
+        self._write(RecordState.AMBIGUOUS, detail=shown)
+        return AmbiguousSubmission(
+            f"[{self._clip.name}] submitted at {self._record.at} and nothing tells whether it was accepted: {shown}. "
+            + way_out_of_ambiguity(self._hook.service.name, self._ledger, self._clip)
+        )
+
+    def _submitted(self, generation: Generation) -> Record:
+        facts = {
+            **new_result(
+                name=self._clip.name,
+                kind="video",
+                service=self._hook.service.name,
+                happyhorse_conn_id=self._hook.happyhorse_conn_id,
+                submitted_at=_now(),
+                **self._clip.facts(),
+            ),
+            "generation_id": generation.generation_id,
+        }
+        for attempt in range(1, WRITE_TRIES + 1):
+            try:
+                self._write(RecordState.SUBMITTED, detail="", facts=facts)
+                break
+            except Exception:  # noqa: BLE001  the store is Airflow's; whatever it raises, the id must be kept or said
+                self._log.exception(
+                    "[%s] %s is submitted and paid for, and the record of it could not be written (try %d of %d). Should this task die "
+                    "now, nothing but this line knows the id",
+                    self._clip.name,
+                    generation.generation_id,
+                    attempt,
+                    WRITE_TRIES,
+                )
+                self._sleep(WRITE_DELAY)
+        return self._record
+
+    def _write(self, state: RecordState, **changes: Any) -> None:
+        self._record = self._record.step(state, at=_now(), **changes)
+        self._ledger.write(self._record)
+
+
+def way_out_of_ambiguity(service: str, ledger: Ledger, clip: Clip) -> str:
+    """Return what a person can do about a submission whose fate is unknown, and what it would cost."""
+    cost = "an unknown number of" if clip.estimate.credits is None else str(clip.estimate.credits)
+    look = f"Look on {service} for a video made then from this prompt"
+    if not ledger.protects:
+        return (
+            f"{look}: if it is there, publish it by its id (HappyHorsePublishOperator(generation=...)); if not, clear this task with "
+            f"`unprotected_retry` in pay_again_on, which pays {cost} credits"
+        )
+    return (
+        f'{look}: if it is there, set "state": "submitted" and "generation_id": "<its id>" in {ledger.where()} and clear this task, '
+        'which pays nothing; if not, set "state": "not_sent" there, or put `ambiguous_submit` into pay_again_on, and clear this task, '
+        f"which pays {cost} credits"
+    )
+
+
+def _others(previous: Record | None, fingerprint: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return the generations that stay on record beside the one to come: nothing that was paid for is forgotten."""
+    if previous is None:
+        return {}
+    kept = dict(previous.others)
+    if previous.state in (RecordState.SUBMITTED, RecordState.DELIVERED) and previous.fingerprint:
+        kept[previous.fingerprint] = previous.facts
+    kept.pop(fingerprint, None)
+    return kept
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,144 @@
+"""What happens between a submission and its end, for every task that waits: the generate operators and the sensor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from random import random
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, conf
+
+from airflow_provider_happyhorse.api.errors import ServiceError
+from airflow_provider_happyhorse.api.models import GenerationState
+from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationTimeout, GenerationUnreachable
+from airflow_provider_happyhorse.polling.wait import Ask, Ended, Ending, Wait
+from airflow_provider_happyhorse.results import money, new_result, with_generation
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse._compat import TaskLog
+    from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+    from airflow_provider_happyhorse.triggers.generation import HappyHorseGenerationTrigger
+
+#: How much later than the trigger's own deadline Airflow ends a deferral, should the trigger be lost. A framework timeout reaches
+#: neither ``execute_complete`` nor ``on_kill``, so it must never be the one that fires.
+BACKSTOP = timedelta(minutes=10)
+
+
+def deferrable_by_default() -> bool:
+    """Return ``[happyhorse] deferrable``. Not Airflow's own switch, which is off: a thousand waiting videos would hold a thousand slots."""
+    return bool(conf.getboolean("happyhorse", "deferrable", fallback=True))
+
+
+def first_poll_delay() -> float:
+    """Return ``[happyhorse] first_poll_delay`` in seconds."""
+    return max(0.0, float(conf.getfloat("happyhorse", "first_poll_delay", fallback=10.0)))
+
+
+def end_of_wait(*, timeout: float, execution_timeout: timedelta | None, try_started: datetime | None, now: float) -> float:
+    """Return the Unix time at which this try gives up waiting.
+
+    :param timeout: seconds from now.
+    :param execution_timeout: of the task, from the start of the try. Airflow 3 does not apply it to a deferral, so it is applied here.
+    """
+    ends = [now + timeout]
+    if execution_timeout is not None:
+        ends.append((try_started.timestamp() if try_started else now) + execution_timeout.total_seconds())
+    return min(ends)
+
+
+def trigger_for(
+    *, happyhorse_conn_id: str, generation_id: str, end_time: float, known: Mapping[str, Any], name: str
+) -> HappyHorseGenerationTrigger:
+    """Return the trigger that waits for a generation."""
+    from airflow_provider_happyhorse.triggers.generation import HappyHorseGenerationTrigger
+
+    return HappyHorseGenerationTrigger(
+        happyhorse_conn_id=happyhorse_conn_id,
+        generation_id=generation_id,
+        end_time=end_time,
+        first_poll_delay=first_poll_delay(),
+        known=dict(known),
+        name=name,
+    )
+
+
+def backstop(end_time: float, now: float) -> timedelta:
+    """Return the ``timeout`` of a deferral that ends at ``end_time``."""
+    return timedelta(seconds=max(0.0, end_time - now)) + BACKSTOP
+
+
+def wait_in_worker(
+    hook: HappyHorseHook,
+    generation_id: str,
+    *,
+    end_time: float,
+    known: Mapping[str, Any],
+    log: TaskLog,
+    name: str,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], object] = time.sleep,
+) -> dict[str, Any]:
+    """Wait in this process, and return what the trigger's event would hold."""
+    started = clock()
+    wait = Wait(generation_id=generation_id, started_at=started, end_time=end_time, first_delay=first_poll_delay())
+    step: Ask | Ended = wait.first(now=started)
+    while isinstance(step, Ask):
+        if step.notice:
+            log.info("[%s] %s", name, step.notice)
+        if step.renew_connection:
+            hook = type(hook)(hook.happyhorse_conn_id)
+        sleep(step.after)
+        try:
+            generation = hook.send(hook.service.get(generation_id), attempts=1)
+        except ServiceError as error:
+            step = wait.on_error(error, now=clock(), random=random())
+        else:
+            step = wait.on_answer(generation, now=clock(), random=random())
+    return event_of(step, known=known, generation_id=generation_id)
+
+
+def look_once(hook: HappyHorseHook, generation_id: str, *, known: Mapping[str, Any], log: TaskLog) -> dict[str, Any] | None:
+    """Return the event of a generation that has ended already, None while it runs or when the service does not answer just now."""
+    try:
+        generation = hook.send(hook.service.get(generation_id), attempts=1)
+    except ServiceError as error:
+        log.info("%s could not be looked at (%s); waiting for it", generation_id, error)
+        return None
+    if not generation.state.ended:
+        return None
+    ending: Ending = "success" if generation.state is GenerationState.SUCCEEDED else "failed"
+    message = generation_id + (" succeeded" if ending == "success" else f" failed at the service: {generation.error or 'no reason given'}")
+    return event_of(Ended(ending, message, generation), known=known, generation_id=generation_id)
+
+
+def event_of(ended: Ended, *, known: Mapping[str, Any], generation_id: str) -> dict[str, Any]:
+    """Return the event of a wait that is over."""
+    result: dict[str, Any] = {**known, "generation_id": generation_id}
+    if ended.generation is not None:
+        result = with_generation(result, ended.generation, seen_at=datetime.now(UTC).isoformat(timespec="seconds"))
+    return {"status": ended.ending, "generation_id": generation_id, "message": ended.message, "result": result}
+
+
+def result_of_event(event: Any) -> tuple[dict[str, Any], Exception | None]:
+    """Return the result in a trigger's event, and the exception it means for the task, None for a success.
+
+    :raises AirflowException: for what is no event of ours; nothing is known then, and a retry re-attaches.
+    """
+    if not isinstance(event, Mapping) or event.get("status") not in ("success", "failed", "timeout", "error"):
+        raise AirflowException(f"the trigger's event is not one of ours: {event!r}; a retry waits for the same generation again")
+    generation_id = str(event.get("generation_id") or "")
+    given = event.get("result")
+    known = dict(given) if isinstance(given, Mapping) else new_result(name="", kind="", service="", happyhorse_conn_id="")
+    known["generation_id"] = generation_id
+    message = str(event.get("message") or "")
+    match event["status"]:
+        case "success":
+            return known, None
+        case "failed":
+            return known, GenerationFailed(f"{message}; it cost {money(known)}, unless the service gives failed ones back")
+        case "timeout":
+            return known, GenerationTimeout(f"{message}; {money(known)} are committed, nothing was cancelled, a retry waits for it again")
+        case _:
+            return known, GenerationUnreachable(f"{message}; {money(known)} are committed; a retry asks for {generation_id} again")

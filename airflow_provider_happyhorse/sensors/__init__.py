@@ -1,0 +1,1 @@
+"""The sensor for a generation made elsewhere."""

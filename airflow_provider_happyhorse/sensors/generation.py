@@ -1,0 +1,123 @@
+"""Wait for a generation that another task, another run or a person has submitted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_happyhorse.exceptions import InvalidArguments
+from airflow_provider_happyhorse.links import HappyHorseVideoLink
+from airflow_provider_happyhorse.operators.literals import is_literal
+from airflow_provider_happyhorse.operators.waiting import (
+    backstop,
+    deferrable_by_default,
+    end_of_wait,
+    look_once,
+    result_of_event,
+    trigger_for,
+)
+from airflow_provider_happyhorse.results import XCOM_KEY, Reference, new_result, read_reference
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+
+
+class HappyHorseGenerationSensor(BaseSensorOperator):
+    """Wait until a generation has ended, and return its result. Costs requests, never credits.
+
+    In ``poke`` and ``reschedule`` mode ``poke_interval`` is the author's; deferred, the trigger paces itself.
+
+    :param generation: the id, or the whole result of the task that submitted it (``wait_for_completion=False``).
+    :param happyhorse_conn_id: None takes the connection from the result, or ``happyhorse_default`` when only an id is given.
+    :param deferrable: wait in the triggerer; None takes ``[happyhorse] deferrable``, which is True.
+    :param timeout: seconds to wait, 3600 by default as in the generate operators (Airflow's own default is a week).
+    :return: the flat result, see :class:`~airflow_provider_happyhorse.operators.video.HappyHorseGenerateVideoOperator`.
+    :raises GenerationFailed: the service ended it as failed.
+    :raises GenerationTimeout: deferred, and it still runs (in the other modes Airflow raises ``AirflowSensorTimeout``).
+    """
+
+    template_fields: Sequence[str] = ("generation", "happyhorse_conn_id")
+    operator_extra_links = (HappyHorseVideoLink(),)
+    ui_color = "#f3e8d2"
+
+    def __init__(
+        self,
+        *,
+        generation: str | Mapping[str, Any],
+        happyhorse_conn_id: str | None = None,
+        deferrable: bool | None = None,
+        timeout: float = 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.generation = generation
+        self.happyhorse_conn_id = happyhorse_conn_id
+        self.deferrable = deferrable_by_default() if deferrable is None else deferrable
+        if is_literal(generation):
+            self._reference()
+
+    def execute(self, context: Context) -> Any:
+        """Defer, or poke as the mode says."""
+        if not self.deferrable:
+            return super().execute(context)
+        reference, hook = self._reference(), self._hook()
+        known, now = self._known(reference, hook), time.time()
+        self._push(context, known)
+        if event := look_once(hook, reference.generation_id, known=known, log=self.log):
+            return self.execute_complete(context, event)
+        end_time = end_of_wait(
+            timeout=self.timeout, execution_timeout=self.execution_timeout, try_started=context["ti"].start_date, now=now
+        )
+        trigger = trigger_for(
+            happyhorse_conn_id=hook.happyhorse_conn_id,
+            generation_id=reference.generation_id,
+            end_time=end_time,
+            known=known,
+            name=str(known["name"]),
+        )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop(end_time, now))
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Finish the task with the trigger's event; sends nothing."""
+        known, problem = result_of_event(event)
+        self._push(context, known)
+        if problem is not None:
+            raise problem
+        return known
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Ask once; a request without a usable answer says nothing about the generation."""
+        reference, hook = self._reference(), self._hook()
+        event = look_once(hook, reference.generation_id, known=self._known(reference, hook), log=self.log)
+        return PokeReturnValue(is_done=event is not None, xcom_value=self.execute_complete(context, event) if event else None)
+
+    def _reference(self) -> Reference:
+        try:
+            return read_reference(self.generation)
+        except ValueError as problem:
+            raise InvalidArguments(f"task {self.task_id!r}: {problem}") from problem
+
+    def _hook(self) -> HappyHorseHook:
+        from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+
+        return HappyHorseHook(self.happyhorse_conn_id or self._reference().happyhorse_conn_id or HappyHorseHook.default_conn_name)
+
+    def _known(self, reference: Reference, hook: HappyHorseHook) -> dict[str, Any]:
+        try:
+            service = hook.service.name
+        except ValueError as problem:
+            self._refuse(problem)
+        unknown = new_result(name=self.task_id, kind="video", service=service, happyhorse_conn_id=hook.happyhorse_conn_id)
+        return {**unknown, **reference.known, "generation_id": reference.generation_id}
+
+    def _refuse(self, problem: ValueError) -> NoReturn:
+        raise InvalidArguments(f"task {self.task_id!r}: {problem}") from problem
+
+    def _push(self, context: Context, known: Mapping[str, Any]) -> None:
+        context["ti"].xcom_push(key="generation_id", value=known["generation_id"])
+        context["ti"].xcom_push(key=XCOM_KEY, value=dict(known))
