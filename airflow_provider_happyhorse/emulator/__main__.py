@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{error.name} is missing: pip install 'airflow-provider-happyhorse[emulator]'")
     try:
         listening = listen(host, asked.port)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         parser.error(f"cannot listen on {asked.host} port {asked.port}: {error}")
     address, port = listening.getsockname()[:2]
     origin = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on; others are refused")
-    parser.add_argument("--port", type=int, default=8731, help="port to listen on, 0 for a free one")
+    parser.add_argument("--port", type=_port, default=8731, help="port to listen on, 0 for a free one")
     parser.add_argument("--render-seconds", type=float, default=20.0, metavar="S", help="how long a generation takes")
     parser.add_argument("--time-scale", type=float, default=1.0, metavar="N", help="generations run N times faster than they say")
     parser.add_argument("--requests-per-minute", type=int, default=60, metavar="N", help="requests a key may make per window and service")
@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         help="an account, repeatable, instead of the default ones; 'free' means without paid access",
     )
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
 
 
 def _account(text: str) -> AccountSettings:

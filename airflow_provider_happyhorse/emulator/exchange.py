@@ -79,9 +79,10 @@ class Exchange:
 
     async def send(self, answer: Answer) -> None:
         """Send a whole answer with the length it really has."""
-        answer.headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
-        await self.send_part(answer, declared=len(answer.body))
-        await self._send({"type": "http.response.body", "body": b""})
+        # The answer to a HEAD request declares the length of a body that it does not have.
+        declared = answer.headers.get("content-length", "0") if self._scope["method"] == "HEAD" else len(answer.body)
+        await self.send_part(answer, declared=int(declared))
+        await self.end()
 
     async def send_part(self, answer: Answer, *, declared: int) -> None:
         """Start an answer that declares a length, and send what there is; the caller ends it, or does not."""
@@ -94,9 +95,9 @@ class Exchange:
         """Send some bytes of a body."""
         await self._send({"type": "http.response.body", "body": part, "more_body": True})
 
-    async def pass_on(self) -> None:
-        """Let the request be answered as if there were no fault."""
-        await self._app(self._scope, self._receive, self._send)
+    async def end(self) -> None:
+        """End an answer whose whole declared length was sent; the connection may be used again."""
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def reset(self) -> None:
         """End the connection with a TCP RST."""

@@ -1,4 +1,4 @@
-"""Troubles on request: which request meets which fault. The faults themselves are in :mod:`.fault_catalogue`."""
+"""Troubles on request: which request meets which fault. The faults themselves are in :mod:`.service_faults` and :mod:`.media_faults`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from .exchange import Exchange
-from .fault_catalogue import CATALOGUE
+from .media_faults import MEDIA_FAULTS
+from .service_faults import SERVICE_FAULTS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 CONTROL_PREFIX = "/_emulator/"
+CATALOGUE: dict[str, Callable[..., Awaitable[bool | None]]] = {action.__name__: action for action in (*SERVICE_FAULTS, *MEDIA_FAULTS)}
 
 
 class FaultRule(BaseModel):

@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_happyhorse.emulator.front_door import parse_fields
+from airflow_provider_happyhorse.emulator.happyhorse_app import TaskFields, task_order
+from airflow_provider_happyhorse.emulator.settings import Settings
+from airflow_provider_happyhorse.emulator.state import EmulatorState
 from tests.emulator.conftest import Client
 from tests.emulator_process import EmulatorProcess
 
@@ -55,9 +59,16 @@ def test_a_reset_returns_to_the_start(emulator: EmulatorProcess, horse_ai: Clien
 
 
 def test_jobs_run_faster_by_the_time_scale() -> None:
-    with EmulatorProcess("--render-seconds", "1000", "--time-scale", "100") as emulator:
-        young, old = emulator.seed(2, age_seconds=[5, 11])
-        assert {one["id"]: one["state"] for one in emulator.state()["jobs"]} == {young: "in_progress", old: "succeeded"}
+    state = EmulatorState.start(Settings(render_seconds=1000, time_scale=100), clock=lambda: 5000.0)
+    account = state.accounts.by_key["sk-sd_emulator"]
+    plain = state.submissions.submit(
+        account, task_order(*parse_fields(b'{"model": "happyhorse-1.0/video", "prompt": "x"}', TaskFields), media=state.media)
+    )
+    wish = b'{"model": "happyhorse-1.0/video", "prompt": "[emulator: render_seconds=50]"}'
+    asked = state.submissions.submit(account, task_order(*parse_fields(wish, TaskFields), media=state.media))
+    state.media.close()
+    assert (plain.ends_at, asked.ends_at) == (5010.0, 5000.5)
+    assert (plain.state(at=5009.9), plain.state(at=5010)) == ("in_progress", "succeeded")
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,8 @@ def test_media_faults_spoil_the_download_each_in_its_way(emulator: EmulatorProce
     assert horse_ai.download(url).status_code == 403
 
     emulator.fault("media_truncated", path="/media/*")
+    head = horse_ai.download(url, method="HEAD")
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(whole))), "there is no body to cut"
     assert download_broken(url) == (len(whole), whole[: len(whole) // 2])
 
     emulator.fault("media_wrong_length", path="/media/*")
