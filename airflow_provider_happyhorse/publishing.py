@@ -5,7 +5,6 @@ See :mod:`airflow_provider_happyhorse.sidecar` for the document beside the resul
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ def publish(
     fresh_urls: Callable[[], Sequence[str]],
     guard: DownloadRules,
     now: Callable[[], datetime],
-    log: logging.Logger,
+    log: TaskLog,
 ) -> dict[str, Any]:
     """Publish a generation and return what the publish operator returns; publishing the same one again changes nothing.
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_happyhorse.exceptions import (
-    AmbiguousSubmission,
-    GenerationFailed,
-    InvalidArguments,
-    SubmissionStopped,
-)
+from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, GenerationFailed, InvalidArguments, SubmissionStopped
 from airflow_provider_happyhorse.ledger.decision import Decision, PayAgain, Situation, Stop, decide
 from airflow_provider_happyhorse.ledger.record import Record, UnreadableRecord, fingerprint
 from airflow_provider_happyhorse.ledger.stores import Ledger, ledger_for
-from airflow_provider_happyhorse.operators.clip import Asked, Clip, read_clip, read_pay_again_on
-from airflow_provider_happyhorse.operators.submission import Stamp, way_out_of_ambiguity
+from airflow_provider_happyhorse.operators.clip import Asked, Clip, Identity, read_clip, read_identity, read_pay_again_on
+from airflow_provider_happyhorse.operators.submission import Stamp, cost_of, way_out_of_ambiguity
 from airflow_provider_happyhorse.results import money
 
 if TYPE_CHECKING:
@@ -29,12 +25,13 @@ if TYPE_CHECKING:
 class Attempt:
     """What this try knows before it does anything.
 
-    :param clip: what is asked for, checked.
+    :param identity: which clip of the run it is.
     :param record: what an earlier try left, None for nothing.
     :param fingerprint: of what is asked for.
     """
 
-    clip: Clip
+    task_id: str
+    identity: Identity
     hook: HappyHorseHook
     ledger: Ledger
     stamp: Stamp
@@ -43,41 +40,47 @@ class Attempt:
     pay_again_on: frozenset[PayAgain]
 
     @classmethod
-    def of(cls, context: Context, *, asked: Asked, pay_again_on: Any, kind: str, task_id: str, hook: HappyHorseHook) -> Attempt:
-        """Read the arguments and the record.
+    def of(
+        cls,
+        context: Context,
+        *,
+        task_id: str,
+        asked: Asked,
+        inputs: Mapping[str, Any] | None,
+        pay_again_on: Any,
+        kind: str,
+        hook: HappyHorseHook,
+    ) -> Attempt:
+        """Read what identifies the clip, and the record.
 
-        :raises InvalidArguments: with everything that is wrong; nothing was sent.
+        Whether the request may be sent is not looked at yet: a clip that was paid for is delivered even when its row is broken by now.
+
+        :param inputs: what the request is made from, where making it has a price of its own (a decorated function). None takes the
+            request itself.
+        :raises InvalidArguments: for a connection or words that cannot be used; nothing was sent.
         :raises SubmissionStopped: for a record that cannot be understood: it is not the same as none.
         """
         stamp = stamp_of(context)
         words, problems = read_pay_again_on(pay_again_on)
-        mapped = stamp.map_index >= 0
         try:
             settings = hook.settings
         except ValueError as problem:
-            raise InvalidArguments(f"task {task_id!r}: {problem}. Nothing was submitted") from problem
-        clip, wrong = read_clip(
-            asked,
-            service=settings.service,
-            connection_cap=settings.max_credits,
-            task_name=f"{task_id}-{stamp.map_index}" if mapped else task_id,
-            mapped=mapped,
-        )
-        if clip is None or problems:
-            raise InvalidArguments(f"task {task_id!r}: {'; '.join(wrong + problems)}. Nothing was submitted")
+            problems.append(str(problem))
+        if problems:
+            raise InvalidArguments(f"task {task_id!r}: {'; '.join(problems)}. Nothing was submitted")
+        identity = read_identity(asked, task_id=task_id, map_index=stamp.map_index)
+        if inputs is None:
+            clip = read_clip(asked, name=identity.name, service=settings.service, connection_cap=None)[0]
+            inputs = clip.request.given() if clip else {"prompt": asked.prompt, "request": asked.request}
         mark = fingerprint(
-            kind=kind,
-            service=settings.service.name,
-            base_url=settings.endpoint.base_url,
-            take=clip.take,
-            request=clip.request.given(),
+            kind=kind, service=settings.service.name, base_url=settings.endpoint.base_url, take=identity.take, request=plain_json(inputs)
         )
         ledger = ledger_for(context)
         try:
             record = ledger.read()
         except UnreadableRecord as problem:
-            raise SubmissionStopped(f"[{clip.name}] stopped: {problem}. It is {ledger.where()}; nothing was submitted") from problem
-        return cls(clip, hook, ledger, stamp, record, mark, words)
+            raise SubmissionStopped(f"[{identity.name}] stopped: {problem}. It is {ledger.where()}; nothing was submitted") from problem
+        return cls(task_id, identity, hook, ledger, stamp, record, mark, words)
 
     def decision(self) -> Decision:
         """Return what this try does."""
@@ -86,8 +89,8 @@ class Attempt:
                 record=self.record,
                 protected=self.ledger.protects,
                 fingerprint=self.fingerprint,
-                name=self.clip.name,
-                named=self.clip.named,
+                name=self.identity.name,
+                named=self.identity.named,
                 map_index=self.stamp.map_index,
                 try_number=self.stamp.try_number,
                 max_tries=self.stamp.max_tries,
@@ -95,35 +98,55 @@ class Attempt:
             )
         )
 
-    def stopped(self, stop: Stop) -> Exception:
+    def clip(self, asked: Asked) -> Clip:
+        """Return what is to be submitted.
+
+        :raises InvalidArguments: with everything that is wrong with it; nothing was sent.
+        """
+        settings = self.hook.settings
+        clip, problems = read_clip(asked, name=self.identity.name, service=settings.service, connection_cap=settings.max_credits)
+        if clip is None:
+            raise InvalidArguments(f"task {self.task_id!r} [{self.identity.name}]: {'; '.join(problems)}. Nothing was submitted")
+        return clip
+
+    def stopped(self, stop: Stop, asked: Asked) -> Exception:
         """Return the exception for a stop: what is known, what it would cost to go on, and the ways out."""
-        clip, ledger = self.clip, self.ledger
-        service = self.hook.service.name
-        cost = "an unknown number of" if clip.estimate.credits is None else str(clip.estimate.credits)
-        entry = ledger.where()
+        name, service, entry = self.identity.name, self.hook.service.name, self.ledger.where()
+        cost = cost_of(read_clip(asked, name=name, service=self.hook.service, connection_cap=None)[0])
         match stop.kind:
             case "ambiguous":
-                return AmbiguousSubmission(f"[{clip.name}] {stop.why}. {way_out_of_ambiguity(service, ledger, clip)}")
+                return AmbiguousSubmission(f"[{name}] {stop.why}. {way_out_of_ambiguity(service, self.ledger, cost)}")
             case "failed":
                 spent = money(self.record.facts) if self.record else "an unknown number of credits"
                 return GenerationFailed(
-                    f"[{clip.name}] {stop.why}; it cost {spent}, unless the service gives failed ones back. A retry does not pay again: "
+                    f"[{name}] {stop.why}; it cost {spent}, unless the service gives failed ones back. A retry does not pay again: "
                     f"clear this task to submit it anew ({cost} credits), or put `failed_generation` into pay_again_on"
                 )
             case "unprotected":
                 return SubmissionStopped(
-                    f"[{clip.name}] {stop.why}. Look on {service} for what an earlier try submitted and publish it by its id "
+                    f"[{name}] {stop.why}. Look on {service} for what an earlier try submitted and publish it by its id "
                     f"(HappyHorsePublishOperator(generation=...)), or put `unprotected_retry` into pay_again_on to pay {cost} credits"
                 )
             case "moved" | "changed":
                 return SubmissionStopped(
-                    f"[{clip.name}] {stop.why}. Nothing was submitted. To submit it ({cost} credits), delete {entry} and clear this task"
+                    f"[{name}] {stop.why}. Nothing was submitted. To submit it ({cost} credits), delete {entry} and clear this task"
                     + ("; give mapped clips a `name` so that they are told apart" if stop.kind == "moved" else "")
                 )
 
 
-def stamp_of(context: Mapping[str, Any] | Context) -> Stamp:
+def stamp_of(context: Context) -> Stamp:
     """Return which try of which task instance is running."""
     ti = context["ti"]
     map_index = ti.map_index if ti.map_index is not None else -1
     return Stamp(map_index=map_index, try_number=ti.try_number, max_tries=ti.max_tries)
+
+
+def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping as JSON values; of what JSON has no word for, the text if it has a stable one, else only its type."""
+
+    def stable(item: Any) -> str:
+        shown = str(item)
+        return shown if " at 0x" not in shown else f"{type(item).__module__}.{type(item).__qualname__}"
+
+    read: dict[str, Any] = json.loads(json.dumps(value, default=stable, skipkeys=True))
+    return read

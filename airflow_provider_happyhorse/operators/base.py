@@ -89,11 +89,17 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or go on with what an earlier try has submitted; then wait."""
         attempt = Attempt.of(
-            context, asked=self._asked(), pay_again_on=self.pay_again_on, kind=self.kind, task_id=self.task_id, hook=self._hook()
+            context,
+            task_id=self.task_id,
+            asked=self._asked(),
+            inputs=self._inputs(),
+            pay_again_on=self.pay_again_on,
+            kind=self.kind,
+            hook=self._hook(),
         )
         decision = attempt.decision()
         if isinstance(decision, Stop):
-            raise attempt.stopped(decision)
+            raise attempt.stopped(decision, self._asked())
         if isinstance(decision, Attach):
             return self._attach(context, attempt, decision)
         return self._submit(context, attempt, decision.why)
@@ -112,14 +118,19 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
         if self._running_generation:
             self.log.warning("killed; %s goes on at the service and stays paid for; the next try picks it up", self._running_generation)
 
+    def _inputs(self) -> Mapping[str, Any] | None:
+        """Return what makes two requests the same, None for the request itself; a decorated task's function is not called for that."""
+        return None
+
+    def _asked_finally(self, context: Context) -> Asked:  # noqa: ARG002  for a decorated task
+        """Return what is to be submitted, asked for only when something is; a decorated task calls its function here."""
+        return self._asked()
+
     def _asked(self) -> Asked:
-        """Return the arguments; a decorated task lays over the request what its function returns."""
         return Asked(prompt=self.prompt, request=self.request, name=self.name, take=self.take, max_credits=self.max_credits)
 
     def _problems_at_parse_time(self) -> list[str]:
-        problems = problems_at_parse_time(
-            Asked(prompt=self.prompt, request=self.request, name=self.name, take=self.take, max_credits=self.max_credits)
-        )
+        problems = problems_at_parse_time(self._asked())
         if is_literal(self.pay_again_on):
             problems += read_pay_again_on(self.pay_again_on)[1]
         if is_literal(self.timeout) and not (isinstance(self.timeout, (int, float)) and self.timeout > 0):
@@ -134,7 +145,7 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
         return HappyHorseHook(conn_id or self.happyhorse_conn_id)
 
     def _submit(self, context: Context, attempt: Attempt, why: str) -> dict[str, Any]:
-        clip, ledger = attempt.clip, attempt.ledger
+        clip, ledger = attempt.clip(self._asked_finally(context)), attempt.ledger
         for warning in attempt.hook.service.warnings(clip.request):
             self.log.warning("[%s] %s", clip.name, warning)
         if why:
@@ -164,8 +175,8 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
     def _attach(self, context: Context, attempt: Attempt, attach: Attach) -> dict[str, Any]:
         record, stamp = attempt.record, attempt.stamp
         assert record is not None  # noqa: S101  there is nothing to attach to without one
-        clip, service = attempt.clip, attempt.hook.service.name
-        unknown = new_result(name=clip.name, kind=self.kind, service=service, happyhorse_conn_id=attempt.hook.happyhorse_conn_id)
+        name, service = attempt.identity.name, attempt.hook.service.name
+        unknown = new_result(name=name, kind=self.kind, service=service, happyhorse_conn_id=attempt.hook.happyhorse_conn_id)
         known = {**unknown, **attach.facts, "reused": True}
         self.log.info("[%s] %s; nothing is paid again", known["name"], attach.why)
         delivered = record.state is RecordState.DELIVERED and known["state"] == "succeeded"

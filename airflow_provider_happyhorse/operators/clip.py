@@ -32,20 +32,30 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One video an author asks for, checked against the service it goes to.
+class Identity:
+    """Which clip of the run it is, known before anything else of it.
 
     :param name: as the author calls it, else the task's id and map index.
     :param named: the author gave the name, or the task is not mapped.
     :param take: ``""`` unless another take of the same request is asked for.
+    """
+
+    name: str
+    named: bool
+    take: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video an author asks for, checked against the service it goes to.
+
+    :param name: the clip's name.
     :param request: the vendor's fields.
     :param estimate: what the price table makes of it.
     :param max_credits: the cap that applies, None for none.
     """
 
     name: str
-    named: bool
-    take: str
     request: VideoRequest
     estimate: Estimate
     max_credits: int | None
@@ -56,31 +66,30 @@ class Clip:
         return {key: given.get(key) for key in ("model", "duration", "aspect_ratio")} | {"credits_estimated": self.estimate.credits}
 
 
-def read_clip(asked: Asked, *, service: Service, connection_cap: int | None, task_name: str, mapped: bool) -> tuple[Clip | None, list[str]]:
+def read_identity(asked: Asked, *, task_id: str, map_index: int) -> Identity:
+    """Return which clip it is; a name that cannot be used counts as none here and is refused by :func:`read_clip`."""
+    besides = _merged(asked)[1]
+    name = read_name(besides["name"])[0]
+    take = "" if is_unset(besides["take"]) else str(besides["take"]).strip()
+    mapped = map_index >= 0
+    return Identity(name=name or (f"{task_id}-{map_index}" if mapped else task_id), named=bool(name) or not mapped, take=take)
+
+
+def read_clip(asked: Asked, *, name: str, service: Service, connection_cap: int | None) -> tuple[Clip | None, list[str]]:
     """Return the clip, or None and everything wrong with it, in the author's parameter names.
 
+    :param name: the clip's name, see :func:`read_identity`.
     :param connection_cap: the connection's ``max_credits``; the lower of the two applies.
-    :param task_name: the clip's name when the author gives none.
     """
     fields, besides, problems = _merged(asked)
     request, refused = read_video_request(fields)
     problems += refused if request is None else service.check(request)
-    name, name_problems = read_name(besides["name"])
     cap, cap_problems = _read_cap(besides["max_credits"])
-    problems += name_problems + cap_problems
+    problems += read_name(besides["name"])[1] + cap_problems
     if request is None or problems:
         return None, problems
     caps = [limit for limit in (cap, connection_cap) if limit is not None]
-    take = "" if is_unset(besides["take"]) else str(besides["take"]).strip()
-    clip = Clip(
-        name=name or task_name,
-        named=bool(name) or not mapped,
-        take=take,
-        request=request,
-        estimate=service.estimate(request),
-        max_credits=min(caps, default=None),
-    )
-    return clip, []
+    return Clip(name=name, request=request, estimate=service.estimate(request), max_credits=min(caps, default=None)), []
 
 
 def problems_at_parse_time(asked: Asked) -> list[str]:

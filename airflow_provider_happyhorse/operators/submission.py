@@ -124,7 +124,7 @@ class Submission:
         self._write(RecordState.AMBIGUOUS, detail=shown)
         return AmbiguousSubmission(
             f"[{self._clip.name}] submitted at {self._record.at} and nothing tells whether it was accepted: {shown}. "
-            + way_out_of_ambiguity(self._hook.service.name, self._ledger, self._clip)
+            + way_out_of_ambiguity(self._hook.service.name, self._ledger, cost_of(self._clip))
         )
 
     def _submitted(self, generation: Generation) -> Record:
@@ -160,9 +160,8 @@ class Submission:
         self._ledger.write(self._record)
 
 
-def way_out_of_ambiguity(service: str, ledger: Ledger, clip: Clip) -> str:
+def way_out_of_ambiguity(service: str, ledger: Ledger, cost: str) -> str:
     """Return what a person can do about a submission whose fate is unknown, and what it would cost."""
-    cost = "an unknown number of" if clip.estimate.credits is None else str(clip.estimate.credits)
     look = f"Look on {service} for a video made then from this prompt"
     if not ledger.protects:
         return (
@@ -174,6 +173,11 @@ def way_out_of_ambiguity(service: str, ledger: Ledger, clip: Clip) -> str:
         'which pays nothing; if not, set "state": "not_sent" there, or put `ambiguous_submit` into pay_again_on, and clear this task, '
         f"which pays {cost} credits"
     )
+
+
+def cost_of(clip: Clip | None) -> str:
+    """Return the number of credits another submission would cost, in words when it is not known."""
+    return "an unknown number of" if clip is None or clip.estimate.credits is None else str(clip.estimate.credits)
 
 
 def _others(previous: Record | None, fingerprint: str) -> Mapping[str, Mapping[str, Any]]:

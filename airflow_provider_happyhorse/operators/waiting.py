@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
-from airflow_provider_happyhorse.api.errors import ServiceError
+from airflow_provider_happyhorse.api.errors import NotFound, Rejected, ServiceError
 from airflow_provider_happyhorse.api.models import GenerationState
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationTimeout, GenerationUnreachable
 from airflow_provider_happyhorse.polling.wait import Ask, Ended, Ending, Wait
@@ -99,11 +99,18 @@ def wait_in_worker(
     return event_of(step, known=known, generation_id=generation_id)
 
 
-def look_once(hook: HappyHorseHook, generation_id: str, *, known: Mapping[str, Any], log: TaskLog) -> dict[str, Any] | None:
-    """Return the event of a generation that has ended already, None while it runs or when the service does not answer just now."""
+def look_once(
+    hook: HappyHorseHook, generation_id: str, *, known: Mapping[str, Any], log: TaskLog, refusals: bool = False
+) -> dict[str, Any] | None:
+    """Return the event of a generation that has ended already, None while it runs or when the service does not answer just now.
+
+    :param refusals: let the service's own refusals out (a revoked key), for a caller that would ask like this for ever.
+    """
     try:
         generation = hook.send(hook.service.get(generation_id), attempts=1)
     except ServiceError as error:
+        if refusals and isinstance(error, Rejected) and not isinstance(error, NotFound):
+            raise
         log.info("%s could not be looked at (%s); waiting for it", generation_id, error)
         return None
     if not generation.state.ended:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_happyhorse.exceptions import InvalidArguments
+from airflow_provider_happyhorse.api.errors import Rejected
+from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments
 from airflow_provider_happyhorse.links import HappyHorseVideoLink
 from airflow_provider_happyhorse.operators.literals import is_literal
 from airflow_provider_happyhorse.operators.waiting import (
@@ -61,7 +62,7 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
         if is_literal(generation):
             self._reference()
 
-    def execute(self, context: Context) -> Any:
+    def execute(self, context: Context) -> Any:  # noqa: RET503  deferring raises
         """Defer, or poke as the mode says."""
         if not self.deferrable:
             return super().execute(context)
@@ -91,9 +92,13 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
         return known
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Ask once; a request without a usable answer says nothing about the generation."""
+        """Ask once; a request without a usable answer says nothing about the generation, unless it is the service's own refusal."""
         reference, hook = self._reference(), self._hook()
-        event = look_once(hook, reference.generation_id, known=self._known(reference, hook), log=self.log)
+        known = self._known(reference, hook)
+        try:
+            event = look_once(hook, reference.generation_id, known=known, log=self.log, refusals=True)
+        except Rejected as error:
+            raise GenerationUnreachable(f"{reference.generation_id}: the service refuses to tell ({error})") from error
         return PokeReturnValue(is_done=event is not None, xcom_value=self.execute_complete(context, event) if event else None)
 
     def _reference(self) -> Reference:

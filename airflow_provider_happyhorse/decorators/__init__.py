@@ -1,0 +1,1 @@
+"""``@task.happyhorse_video``."""
