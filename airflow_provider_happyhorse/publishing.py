@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_happyhorse._compat import TaskLog
 from airflow_provider_happyhorse.exceptions import PublishFailed
 from airflow_provider_happyhorse.final_names import FinalNames, Refused
 from airflow_provider_happyhorse.layout import Where
