@@ -222,7 +222,7 @@ def _code(envelope: Mapping[str, Any]) -> str:
     """Return the vendor's error code: `error.code`, or a documented code in a place next to it."""
     problem = envelope.get("error")
     nested = problem if isinstance(problem, dict) else {}
-    code = text_of(nested.get("code"))
+    code = quoted(text_of(nested.get("code")))[:60]
     elsewhere = (text_of(value) for value in (nested.get("error"), nested.get("message"), problem, envelope.get("code")))
     known = {*REFUSALS, *FAULTS, RATE_LIMIT}
     return code if code in known else next((word for word in elsewhere if word in known), code)

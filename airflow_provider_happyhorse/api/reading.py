@@ -68,4 +68,5 @@ def _sentence(location: tuple[int | str, ...], kind: str, message: str, fields: 
 
 
 def _short(shown: str) -> str:
+    shown = shown if shown.isprintable() else ascii(shown)[1:-1]
     return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
