@@ -26,6 +26,9 @@ class Scalar:
     def tolist(self) -> Any:
         return self.value
 
+    def __repr__(self) -> str:
+        return f"Scalar({self.value})"
+
 
 class NAType:
     """What pandas.NA looks like from outside."""
