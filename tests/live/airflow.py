@@ -23,6 +23,8 @@ DAG_PROCESSOR = "dag-processor"
 TRIGGERER = "triggerer"
 # The API server first: it takes longest to be ready, and the others need it.
 COMPONENTS = (API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER)
+# The API server reads the log files itself; the log servers of these two would listen beyond loopback.
+OPTIONS = {SCHEDULER: ["--skip-serve-logs"], TRIGGERER: ["--skip-serve-logs"]}
 IDLE_WORKER = "<idle>"
 
 
@@ -69,7 +71,7 @@ class LiveAirflow:
             **self._settings(dags_folder.resolve(), parallelism, database_url or f"sqlite:///{self.home}/airflow.db?timeout=60"),
             **(environment or {}),
         }
-        self._commands = {name: self._command(name, name) for name in COMPONENTS}
+        self._commands = {name: self._command(name, name, *OPTIONS.get(name, ())) for name in COMPONENTS}
         self._meant_to_run: set[str] = set()
 
     def _settings(self, dags_folder: Path, parallelism: int, database_url: str) -> dict[str, str]:
@@ -85,6 +87,7 @@ class LiveAirflow:
             "SCARF_ANALYTICS": "false",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
+            "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "False",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -102,6 +105,7 @@ class LiveAirflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            # Nobody serves logs here, and a question for one must not reach the log server of another Airflow.
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
@@ -234,6 +238,6 @@ class LiveAirflow:
         tasks = [process for process in processes if process.parent in workers and process.pid not in workers]
         return [worker for worker in workers.values() if IDLE_WORKER not in worker.title] + tasks
 
-    def logs(self, *components: str, lines: int = 40) -> str:
+    def logs(self, *components: str, lines: int = 20) -> str:
         """Return the last lines that the components named have printed."""
         return "\n".join(f"---- {name}\n{self._commands[name].output(lines=lines)}" for name in components or COMPONENTS)

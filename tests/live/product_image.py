@@ -2,24 +2,27 @@
 
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter
 
 SIZE = (1280, 720)
+TABLE_TOP = 500
 
 
 def draw_product_image(path: Path) -> None:
-    """Draw a bottle of "Orchard No. 7" on a soft background, 1280x720, in the format of the path's suffix."""
-    image = Image.linear_gradient("L").resize(SIZE)
-    image = Image.composite(Image.new("RGB", SIZE, "#f4ede0"), Image.new("RGB", SIZE, "#c9a27a"), image)
-    shadow = Image.new("L", SIZE, 0)
-    ImageDraw.Draw(shadow).ellipse((470, 590, 830, 670), fill=150)
-    image.paste("#5b4030", mask=shadow.filter(ImageFilter.GaussianBlur(18)))
+    """Draw a blue kettle on a wooden table, 1280x720, in the format of the path's suffix."""
+    image = Image.composite(Image.new("RGB", SIZE, "#f6efe2"), Image.new("RGB", SIZE, "#d9c7ad"), Image.linear_gradient("L").resize(SIZE))
     draw = ImageDraw.Draw(image)
-    draw.rounded_rectangle((540, 210, 740, 640), radius=46, fill="#1f4d3f")
-    draw.rounded_rectangle((598, 110, 682, 250), radius=18, fill="#1f4d3f")
-    draw.rounded_rectangle((590, 90, 690, 140), radius=12, fill="#d8b25c")
-    draw.rounded_rectangle((562, 240, 580, 600), radius=9, fill="#3c7a66")
-    draw.rectangle((540, 370, 740, 530), fill="#f7f1e3")
-    draw.text((640, 420), "ORCHARD", font=ImageFont.load_default(size=34), fill="#1f4d3f", anchor="mm")
-    draw.text((640, 475), "No. 7", font=ImageFont.load_default(size=44), fill="#a8492f", anchor="mm")
+    draw.rectangle((0, TABLE_TOP, *SIZE), fill="#a9754a")
+    for plank in range(TABLE_TOP, SIZE[1], 44):
+        draw.line((0, plank, SIZE[0], plank), fill="#8f5f39", width=3)
+    shadow = Image.new("L", SIZE, 0)
+    ImageDraw.Draw(shadow).ellipse((420, 560, 900, 640), fill=160)
+    image.paste("#4a2f1c", mask=shadow.filter(ImageFilter.GaussianBlur(16)))
+    draw = ImageDraw.Draw(image)
+    draw.arc((490, 130, 790, 470), start=180, end=360, fill="#2b2f36", width=26)
+    draw.polygon([(780, 420), (930, 300), (965, 318), (800, 540)], fill="#2456a4")
+    draw.rounded_rectangle((460, 320, 820, 600), radius=120, fill="#2f6bc6")
+    draw.ellipse((540, 300, 740, 352), fill="#2456a4")
+    draw.ellipse((618, 272, 662, 316), fill="#2b2f36")
+    draw.rounded_rectangle((500, 400, 522, 530), radius=11, fill="#8fb6ee")
     image.save(path)

@@ -1,6 +1,7 @@
 """One run of the example ``product_teaser``, told step by step while it happens."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.live.airflow import LiveAirflow
@@ -33,7 +34,9 @@ class ProductTeaserRun:
         :param image: local path of the product image
         :param destination: URI of the folder to publish to, with a slash at its end
         """
-        self._run_id = self._rest.trigger(DAG_ID, conf={"image": image, "destination": destination})
+        # An id without characters that are special in a URI: it becomes a part of the published name.
+        run_id = f"demo-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        self._run_id = self._rest.trigger(DAG_ID, conf={"image": image, "destination": destination}, run_id=run_id)
         self._say(f"triggered: {self._rest.url}/dags/{DAG_ID}/runs/{self._run_id}")
 
     def until_published(self, *, timeout: float) -> dict[str, Any]:

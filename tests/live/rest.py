@@ -88,7 +88,7 @@ class AirflowRest:
             parameters={"map_index": str(map_index), "full_content": "true"},
         )
         events = [] if answer is None else answer["content"]
-        return "\n".join(event if isinstance(event, str) else " ".join(str(value) for value in event.values()) for event in events)
+        return "\n".join(event if isinstance(event, str) else _event_text(event) for event in events)
 
     def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str] | None = None) -> list[Json]:
         """Clear task instances of a run in whatever state they are, all of them without ``task_ids``, and return them."""
@@ -116,6 +116,11 @@ class AirflowRest:
         if not answer.ok:
             call = f"{answer.request.method} {answer.request.path_url}"
             raise requests.HTTPError(f"{call}: {answer.status_code} {answer.text[:500]}", response=answer)
+
+
+def _event_text(event: Json) -> str:
+    causes = [f"{cause['exc_type']}: {cause['exc_value']}" for cause in event.get("error_detail") or ()]
+    return " ".join(filter(None, (event.get("timestamp"), event.get("level"), event["event"], *causes)))
 
 
 def _segment(text: str) -> str:
