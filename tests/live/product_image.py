@@ -19,7 +19,7 @@ def draw_product_image(path: Path) -> None:
     ImageDraw.Draw(shadow).ellipse((420, 560, 900, 640), fill=160)
     image.paste("#4a2f1c", mask=shadow.filter(ImageFilter.GaussianBlur(16)))
     draw = ImageDraw.Draw(image)
-    draw.arc((490, 130, 790, 470), start=180, end=360, fill="#2b2f36", width=26)
+    draw.arc((490, 170, 790, 520), start=180, end=360, fill="#2b2f36", width=26)
     draw.polygon([(780, 420), (930, 300), (965, 318), (800, 540)], fill="#2456a4")
     draw.rounded_rectangle((460, 320, 820, 600), radius=120, fill="#2f6bc6")
     draw.ellipse((540, 300, 740, 352), fill="#2456a4")
