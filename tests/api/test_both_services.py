@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 import pytest
@@ -113,7 +114,8 @@ def test_a_broken_character_beside_the_id_does_not_lose_the_id(dialect: Dialect,
     for broken in (b'"note": "\xff\xed\xa0\x80", ', b'"note": "cut \\ud83d", ', b'"note": NaN, "size": 1e400, '):
         generation = submission.read(Response(200, whole.headers, whole.body.replace(b'"data": {', b'"data": {' + broken)))
         assert generation.generation_id == "g1"
-        assert not {"\ud83d", float("inf")} & set(generation.raw.values())
+        # A ledger, an XCom or a sidecar can hold it.
+        json.dumps(dict(generation.raw), allow_nan=False, ensure_ascii=False).encode()
 
 
 # --- What an answer to the submission proves (design, money rule 1) ---
