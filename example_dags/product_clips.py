@@ -22,7 +22,7 @@ with DAG(
     max_active_runs=1,
     params={"destination": Param("file:///tmp/clips/", type="string", description="A folder, ending in /")},
     tags=["happyhorse", "example"],
-):
+) as dag:
 
     @task
     def rows() -> list[dict[str, Any]]:

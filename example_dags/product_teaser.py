@@ -27,7 +27,7 @@ with DAG(
         "destination": Param("file:///tmp/teasers/", type="string", description="A folder, ending in /"),
     },
     tags=["happyhorse", "example"],
-):
+) as dag:
     upload = HappyHorseUploadImageOperator(task_id="upload", image="{{ params.image }}")
 
     generate = HappyHorseGenerateVideoOperator(

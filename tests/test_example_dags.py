@@ -1,0 +1,64 @@
+"""The example DAGs, run on the installed Airflow against the emulator."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.conftest import DAGS_FOLDER
+from tests.dag_runs import run_dag
+from tests.emulator_process import EmulatorProcess
+
+pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_database")]
+
+
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, DAGS_FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.dag
+
+
+@pytest.fixture
+def product_image(tmp_path: Path) -> str:
+    path = tmp_path / "product.png"
+    Image.new("RGB", (640, 360), "navy").save(path)
+    return str(path)
+
+
+def test_product_teaser_uploads_generates_and_publishes(
+    connect: Callable[..., str], emulator: EmulatorProcess, product_image: str, tmp_path: Path
+) -> None:
+    connect()
+    run = run_dag(load("product_teaser"), {"image": product_image, "destination": f"file://{tmp_path}/out/"})
+
+    assert run.state == "success"
+    generated, published = run.xcom("generate"), run.xcom("publish")
+    assert run.xcom("generate", "generation_id") == generated["generation_id"] == published["generation_id"]
+    assert run.xcom("upload").startswith(emulator.url)
+    assert Path(published["uri"].removeprefix("file://")).stat().st_size == published["bytes"]
+    assert published["seconds"] == pytest.approx(5, abs=0.1)
+    assert emulator.charged() == 1
+    job = emulator.state()["jobs"][0]
+    assert job["request"]["generation_type"] == "image_to_video"
+    assert generated["credits_estimated"] == 25
+
+
+def test_product_clips_maps_rows_with_and_without_a_group(connect: Callable[..., str], emulator: EmulatorProcess, tmp_path: Path) -> None:
+    connect()
+    run = run_dag(load("product_clips"), {"destination": f"file://{tmp_path}/out/"})
+
+    assert run.state == "success"
+    names = ["kettle_16x9", "kettle_9x16", "teapot_1x1"]
+    assert run.names("clips") == names
+    assert run.names("clip.generate") == names
+    assert emulator.charged() == 6
+    assert len(list(tmp_path.glob("out/**/*.mp4"))) == 6
+    assert len(list(tmp_path.glob("out/**/*.json"))) == 6
