@@ -277,6 +277,19 @@ class TestAnswersThatStay:
                 download(cdn.url(), into=Memory(), rules=rules)
             assert time.monotonic() - started < 3
 
+    def test_silence_ends_with_the_time(self) -> None:
+        done = threading.Event()
+
+        def silent(_: Asked, sock: socket.socket) -> None:
+            done.wait(10)
+
+        with Cdn(silent) as cdn:
+            started = time.monotonic()
+            with pytest.raises(ResultRefused, match="max_download_seconds"):
+                download(cdn.url(), into=Memory(), rules=DownloadRules(allow_loopback=True, max_seconds=0.4))
+            assert time.monotonic() - started < 3
+            done.set()
+
     def test_pauses_do_not_outlast_the_time(self) -> None:
         pauses = Pauses()
         rules = DownloadRules(allow_loopback=True, max_seconds=10)

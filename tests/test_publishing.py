@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -218,7 +218,7 @@ class TestAgain:
 
     def test_an_object_without_a_sidecar_that_is_something_else_is_not_touched(self, tmp_path: Path) -> None:
         (tmp_path / "x.mp4").write_bytes(OTHER)
-        with Cdn(whole(VIDEO)) as cdn, pytest.raises(PublishFailed, match="holds something else .* was not touched"):
+        with Cdn(whole(VIDEO)) as cdn, pytest.raises(PublishFailed, match=r"holds something else .* was not touched"):
             run([cdn.url()], tmp_path / "x.mp4")
         assert (tmp_path / "x.mp4").read_bytes() == OTHER
         assert files(tmp_path) == ["x.mp4"]
@@ -256,6 +256,28 @@ class TestAgain:
         assert (tmp_path / "x.mp4").read_bytes() == OTHER
         assert result["generation_id"] == json.loads((tmp_path / "x.mp4.json").read_text())["generation_id"] == "n2"
         assert files(tmp_path) == ["x.mp4", "x.mp4.json"]
+
+    def test_while_overwriting_no_sidecar_tells_the_story_of_another_video(self, tmp_path: Path) -> None:
+        between: list[list[str]] = []
+
+        def note() -> datetime:
+            between.append(files(tmp_path))
+            return NOON
+
+        with Cdn(whole(VIDEO), whole(OTHER)) as cdn:
+            run([cdn.url()], tmp_path / "x.mp4", generation_id="n1")
+            publish(
+                GENERATION | {"result_urls": [cdn.url()], "generation_id": "n2"},
+                destination=str(tmp_path / "x.mp4"),
+                if_exists="overwrite",
+                where=WHERE,
+                fresh_urls=not_asked,
+                guard=DownloadRules(allow_loopback=True),
+                now=note,
+                log=logging.getLogger("task"),
+            )
+        visible = [[name for name in names if not name.startswith(".")] for names in between]
+        assert visible == [["x.mp4"]]
 
     def test_overwrite_leaves_the_older_video_alone_when_the_new_one_is_none(self, tmp_path: Path) -> None:
         with Cdn(whole(VIDEO), whole(b"<html>gone</html>")) as cdn:
@@ -430,6 +452,8 @@ class TestNames:
             ("", "~"),
             ("\0\n\x7f", "%00%0A%7F"),
             ("e\u0301", "e%CC%81"),
+            ("가", "가"),
+            ("\u1100\u1161", "%E1%84%80%E1%85%A1"),  # the same syllable to a file system that normalises
             ("\u202egpj.exe", "%E2%80%AEgpj.exe"),
             ("\ud800", "%ED%A0%80"),
         ],
@@ -447,12 +471,7 @@ class TestNames:
             assert not made.startswith(".")
             assert made.isprintable()
 
-    @given(
-        st.text("ab-", max_size=6),
-        st.text("ab-", min_size=1, max_size=6),
-        st.text("ab-", max_size=6),
-        st.text("ab-", min_size=1, max_size=6),
-    )
+    @given(*[st.text("ab-", max_size=6), st.text("ab-", min_size=1, max_size=6)] * 2)
     def test_the_border_between_name_and_id_is_certain(self, name: str, ident: str, other_name: str, other_id: str) -> None:
         one = default_stem(WHERE, name=name, generation_id=ident)
         other = default_stem(WHERE, name=other_name, generation_id=other_id)
@@ -476,7 +495,7 @@ class TestSidecar:
             {"schema": "1"},
         ],
     )
-    def test_what_publishing_relies_on_is_checked(self, broken: Mapping[str, Any]) -> None:
+    def test_what_publishing_relies_on_is_checked(self, broken: dict[str, Any]) -> None:
         with pytest.raises(NotASidecar):
             read_sidecar(encoded(self.document() | broken))
 

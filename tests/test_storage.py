@@ -162,6 +162,14 @@ class TestWriting:
             assert (upload.size, upload.sha256) == (23, hashlib.sha256(b"first half, second half").hexdigest())
         assert names(tmp_path) == ["x.mp4"]
 
+    def test_bytes_that_got_lost_on_the_way_to_the_disk_are_noticed(self, tmp_path: Path) -> None:
+        with LocalStore().upload(str(tmp_path / "x.mp4")) as upload:
+            upload.write(b"video")
+            os.truncate(next(tmp_path.iterdir()), 3)
+            with pytest.raises(StorageUnavailable, match="3 of 5 bytes reached the disk"):
+                upload.commit(str(tmp_path / "x.mp4"), overwrite=False)
+        assert names(tmp_path) == []
+
     def test_others_may_read_it_as_the_umask_says(self, tmp_path: Path) -> None:
         before = os.umask(0o027)
         try:

@@ -130,8 +130,6 @@ def download(url: str, *, into: Sink, rules: DownloadRules, network: Network | N
             _one_request(url, into, progress, rules, network, deadline)
         except Interrupted as error:
             reason = error
-            if progress.offset and (progress.validator is None or progress.offset == progress.total):
-                progress.forget(into)
         else:
             return Downloaded(bytes=progress.offset, requests=request, content_type=progress.content_type)
         if request < MAX_REQUESTS:
@@ -146,7 +144,7 @@ def download(url: str, *, into: Sink, rules: DownloadRules, network: Network | N
 
 
 def _one_request(url: str, into: Sink, progress: _Progress, rules: DownloadRules, network: Network, deadline: float) -> None:
-    headers = {}
+    headers: dict[str, str] = {}
     if progress.offset and progress.validator is not None:
         headers = {"Range": f"bytes={progress.offset}-", "If-Range": progress.validator}
     with _follow(url, headers, rules, network, deadline) as answer:
