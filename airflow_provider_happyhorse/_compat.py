@@ -45,3 +45,8 @@ def never_expire() -> timedelta:
 
     retention: timedelta = NEVER_EXPIRE
     return retention
+
+
+def is_being_unmapped(operator: object) -> bool:
+    """Say whether an operator is built from a mapped one when its task runs, and not by an author (Airflow 2.11 to 3.3)."""
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ os.environ |= {
     # There is no scheduler in these tests, so nothing mistakes an early trigger for a failed task; 10 s would be spent sleeping.
     "AIRFLOW__HAPPYHORSE__FIRST_POLL_DELAY": "0.2",
 }
+if version("apache-airflow").startswith("2."):
+    os.environ["AIRFLOW__CORE__EXECUTOR"] = "SequentialExecutor"  # the only one that takes SQLite there
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[name]
 

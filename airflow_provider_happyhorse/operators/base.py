@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_happyhorse._compat import is_being_unmapped
 from airflow_provider_happyhorse.exceptions import GenerationFailed, InvalidArguments
 from airflow_provider_happyhorse.ledger.decision import Attach, Stop
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
@@ -83,8 +84,9 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
         self.take = take
         self.pay_again_on = pay_again_on
         self._running_generation = ""
-        if problems := self._problems_at_parse_time():
-            raise InvalidArguments(f"task {self.task_id!r}: {'; '.join(problems)}. Nothing was submitted")
+        # A mapped row is checked when its task runs: refused here, it would fail without its name in the grid.
+        if not is_being_unmapped(self):
+            self._refuse_mistakes()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or go on with what an earlier try has submitted; then wait."""
@@ -139,12 +141,17 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
             problems.append("`destination` needs `wait_for_completion`: there is nothing to publish before the end")
         return problems
 
+    def _refuse_mistakes(self) -> None:
+        if problems := self._problems_at_parse_time():
+            raise InvalidArguments(f"task {self.task_id!r}: {'; '.join(problems)}. Nothing was submitted")
+
     def _hook(self, conn_id: str | None = None) -> HappyHorseHook:
         from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 
         return HappyHorseHook(conn_id or self.happyhorse_conn_id)
 
     def _submit(self, context: Context, attempt: Attempt, why: str) -> dict[str, Any]:
+        self._refuse_mistakes()
         clip, ledger = attempt.clip(self._asked_finally(context)), attempt.ledger
         for warning in attempt.hook.service.warnings(clip.request):
             self.log.warning("[%s] %s", clip.name, warning)

@@ -25,14 +25,21 @@ class GridNames:
     name: Any
     request: Any
     map_index_template: str | None
+    _rendered = False
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Context, jinja_env: Any, seen_oids: set[int]
     ) -> None:
-        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)  # type: ignore[misc]  # Airflow's
+        if parent is not self or not self._rendered:
+            super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)  # type: ignore[misc]  # Airflow's
+        if parent is not self:
+            return
+        # What is rendered is data from here on. `dag.test()` of 2.11 renders a second time after a deferral: cells of a table would be
+        # read as Jinja, and a clip that is paid for would fail.
+        self._rendered = True
         ti = context.get("ti")
         mapped = ti is not None and ti.map_index is not None and ti.map_index >= 0
-        if parent is self and mapped and context.get("map_index_template") is None and self.grid_name:
+        if mapped and context.get("map_index_template") is None and self.grid_name:
             context["map_index_template"] = _TEMPLATE
 
     @property
