@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_happyhorse.api.models import Generation, GenerationState
+from airflow_provider_happyhorse.api.generation import Generation, GenerationState
 
 #: XCom key under which the result is kept up to date from submission on, also when the task fails.
 XCOM_KEY = "happyhorse"

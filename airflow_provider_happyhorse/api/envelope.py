@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_happyhorse.api.calls import Response
 from airflow_provider_happyhorse.api.errors import BadResponse
-from airflow_provider_happyhorse.api.models import RateLimit
+from airflow_provider_happyhorse.api.generation import RateLimit
 
 #: Characters of somebody else's text in a sentence of ours: an error page must not fill a log, an XCom or a trigger row.
 LONGEST_QUOTE = 500

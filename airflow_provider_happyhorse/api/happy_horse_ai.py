@@ -8,7 +8,7 @@ the error table and the rate headers. Not documented: every other member of an a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_happyhorse.api.calls import Call, FilePart, Request, Response
@@ -37,10 +37,13 @@ from airflow_provider_happyhorse.api.errors import (
     ServiceFault,
     Unauthorized,
 )
+from airflow_provider_happyhorse.api.generation import Credits, Generation, GenerationState, RateLimit
 from airflow_provider_happyhorse.api.happy_horse_ai_limits import limit_problems
-from airflow_provider_happyhorse.api.models import Credits, Generation, GenerationState, RateLimit, VideoRequest
 from airflow_provider_happyhorse.api.pricing import Estimate, happy_horse_ai_estimate
 from airflow_provider_happyhorse.api.service import Capability
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.api.models import VideoRequest
 
 #: The documented error codes that refuse a request (401 to 403 and 400).
 REFUSALS: Mapping[str, type[Rejected]] = {

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow_provider_happyhorse.api.envelope import urls_of
-from airflow_provider_happyhorse.api.models import VideoRequest
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.api.models import VideoRequest
 
 FIELDS = ("prompt", "model", "generation_type", "image_url", "aspect_ratio", "duration", "resolution")
 GENERATION_TYPES = ("text_to_video", "image_to_video")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_happyhorse.api.calls import Call, FilePart, Request, Response
 from airflow_provider_happyhorse.api.envelope import (
@@ -36,10 +36,13 @@ from airflow_provider_happyhorse.api.errors import (
     Unauthorized,
     Unsupported,
 )
+from airflow_provider_happyhorse.api.generation import Generation, GenerationState, RateLimit
 from airflow_provider_happyhorse.api.happyhorse_app_limits import MODEL, limit_problems, unlikely
-from airflow_provider_happyhorse.api.models import Generation, GenerationState, RateLimit, VideoRequest
 from airflow_provider_happyhorse.api.pricing import Estimate, happyhorse_app_estimate
 from airflow_provider_happyhorse.api.service import Capability
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.api.models import VideoRequest
 
 REFUSALS: Mapping[str, type[Rejected]] = {
     "INVALID_PROMPT": InvalidRequest,

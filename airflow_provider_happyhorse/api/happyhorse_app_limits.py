@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from airflow_provider_happyhorse.api.envelope import urls_of
-from airflow_provider_happyhorse.api.models import Element, Shot, VideoRequest
 
 FIELDS = (
     "prompt",
@@ -22,6 +22,9 @@ FIELDS = (
     "multi_prompt",
     "happyhorse_elements",
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.api.models import Element, Shot, VideoRequest
 MODEL = "happyhorse-1.0/video"
 INSTEAD = {
     "image_url": "it has `image_urls`",

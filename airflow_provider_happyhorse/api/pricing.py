@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
-
-from airflow_provider_happyhorse.api.models import VideoRequest
+from typing import TYPE_CHECKING
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,9 @@ HAPPYHORSE_APP_PRICES_OF = "2026-04-08"
 HAPPYHORSE_APP_CREDITS_PER_SECOND: Mapping[tuple[str, bool], Decimal] = MappingProxyType(
     {("std", False): Decimal(40), ("std", True): Decimal(60), ("pro", False): Decimal(54), ("pro", True): Decimal(80)}
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.api.models import VideoRequest
 HAPPYHORSE_APP_DEFAULT_DURATION = 5
 
 

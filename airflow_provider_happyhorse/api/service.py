@@ -6,12 +6,15 @@ A service is stateless: its methods return values (what to send and how to read 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
 from airflow_provider_happyhorse.api.calls import Call, FilePart
-from airflow_provider_happyhorse.api.models import Credits, Generation, RateLimit, VideoRequest
+from airflow_provider_happyhorse.api.generation import Credits, Generation, RateLimit
 from airflow_provider_happyhorse.api.pricing import Estimate
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.api.models import VideoRequest
 
 Capability = Literal["upload", "list", "credits", "images"]
 

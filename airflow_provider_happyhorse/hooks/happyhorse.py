@@ -17,7 +17,8 @@ from airflow_provider_happyhorse.hooks.settings import ConnectionSettings, read_
 from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 
 if TYPE_CHECKING:
-    from airflow_provider_happyhorse.api.models import Credits, Generation, VideoRequest
+    from airflow_provider_happyhorse.api.generation import Credits, Generation
+    from airflow_provider_happyhorse.api.models import VideoRequest
     from airflow_provider_happyhorse.api.pricing import Estimate
     from airflow_provider_happyhorse.api.service import Service
     from airflow_provider_happyhorse.transports.sync import SyncTransport

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_happyhorse.api.models import VideoRequest
 from airflow_provider_happyhorse.api.pricing import Estimate
-from airflow_provider_happyhorse.api.reading import read_video_request
 from airflow_provider_happyhorse.api.service import Service, services
 from airflow_provider_happyhorse.api.table_values import is_unset, number
 from airflow_provider_happyhorse.ledger.decision import PAY_AGAIN_WORDS, PayAgain
 from airflow_provider_happyhorse.operators.literals import is_literal, literal_fields
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.api.models import VideoRequest
 
 #: What a request mapping (a table row) may carry besides vendor fields.
 BESIDES = ("name", "take", "max_credits")
@@ -82,7 +83,7 @@ def read_clip(asked: Asked, *, name: str, service: Service, connection_cap: int 
     :param connection_cap: the connection's ``max_credits``; the lower of the two applies.
     """
     fields, besides, problems = _merged(asked)
-    request, refused = read_video_request(fields)
+    request, refused = _read(fields)
     problems += refused if request is None else service.check(request)
     cap, cap_problems = _read_cap(besides["max_credits"])
     problems += read_name(besides["name"])[1] + cap_problems
@@ -113,7 +114,7 @@ def problems_at_parse_time(asked: Asked) -> list[str]:
         problems.append("`prompt` is given twice: as `prompt` and inside `request`")
     if asked.prompt is not None:
         pending |= {"prompt"}
-    request, refused = read_video_request({key: value for key, value in fields.items() if key not in BESIDES})
+    request, refused = _read({key: value for key, value in fields.items() if key not in BESIDES})
     if request is None:
         return problems + refused
     found = [service.check(request, pending=pending) for service in services().values()]
@@ -139,6 +140,13 @@ def read_pay_again_on(words: Any) -> tuple[frozenset[PayAgain], list[str]]:
     unknown = sorted(read - set(PAY_AGAIN_WORDS))
     problem = f"`pay_again_on` knows {', '.join(PAY_AGAIN_WORDS)}; not {', '.join(unknown)}"
     return frozenset(cast("set[PayAgain]", read - set(unknown))), [problem] if unknown else []
+
+
+def _read(fields: Mapping[str, Any]) -> tuple[VideoRequest | None, list[str]]:
+    # pydantic is loaded here, when there is a request to check, and not by every DAG file that imports an operator.
+    from airflow_provider_happyhorse.api.reading import read_video_request
+
+    return read_video_request(fields)
 
 
 def _merged(asked: Asked) -> tuple[dict[str, Any], dict[str, Any], list[str]]:

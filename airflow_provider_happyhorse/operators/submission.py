@@ -18,7 +18,7 @@ from airflow_provider_happyhorse.results import new_result
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse._compat import TaskLog
-    from airflow_provider_happyhorse.api.models import Generation
+    from airflow_provider_happyhorse.api.generation import Generation
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
     from airflow_provider_happyhorse.ledger.stores import Ledger
     from airflow_provider_happyhorse.operators.clip import Clip

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from airflow_provider_happyhorse.api.errors import NotFound, Rejected, ServiceError
-from airflow_provider_happyhorse.api.models import GenerationState
+from airflow_provider_happyhorse.api.generation import GenerationState
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationTimeout, GenerationUnreachable
 from airflow_provider_happyhorse.polling.wait import Ask, Ended, Ending, Wait
 from airflow_provider_happyhorse.results import money, new_result, with_generation

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from airflow_provider_happyhorse.api.errors import NotFound, RateLimited, Rejected, ServiceError, ServiceFault, Unauthorized
-from airflow_provider_happyhorse.api.models import Generation, GenerationState
+from airflow_provider_happyhorse.api.generation import Generation, GenerationState
 
 #: An old generation is asked about every tenth of its age, at the latest after this many times ``first_delay``.
 LONGEST_INTERVAL = 3.0
