@@ -32,7 +32,7 @@ CONNECTION_FIELDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "proxy": (
         "Proxy",
-        "URL of an HTTP proxy for the API calls, without credentials. Without it the proxy variables of the environment apply.",
+        "URL of an HTTP proxy (http://host:port, no credentials) for API calls and results. Without it, API calls follow the environment.",
         {"type": ["string", "null"], "default": None},
     ),
     "allow_private_results": (

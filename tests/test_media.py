@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_happyhorse.media import MediaFacts, NotMedia, inspect_media, sniff_image
+from airflow_provider_happyhorse.media.facts import MediaFacts, NotMedia, inspect_media, sniff_image
 from tests.media_samples import box, movie_header, mp4, picture, track, video
 
 

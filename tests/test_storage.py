@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_happyhorse.exceptions import PublishFailed
-from airflow_provider_happyhorse.local_storage import LocalStore
-from airflow_provider_happyhorse.storage import ObjectExists, StorageUnavailable, check_writable, locate
+from airflow_provider_happyhorse.storage.local import LocalStore
+from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, check_writable, locate
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": "."}
 
@@ -339,8 +339,8 @@ def test_importing_it_loads_no_http_and_no_storage_library() -> None:
         import sys
         import airflow_provider_happyhorse.exceptions
         before = set(sys.modules)
-        import airflow_provider_happyhorse.storage, airflow_provider_happyhorse.publishing
-        import airflow_provider_happyhorse.local_storage, airflow_provider_happyhorse.transports.download
+        import airflow_provider_happyhorse.storage.stores, airflow_provider_happyhorse.publishing.publish
+        import airflow_provider_happyhorse.storage.local, airflow_provider_happyhorse.transports.download
         heavy = ("requests", "urllib3", "aiohttp", "fsspec", "upath", "airflow.io", "airflow.sdk.io", "certifi", "av", "PIL")
         print([name for name in heavy if name in set(sys.modules) - before])
         """

@@ -196,7 +196,7 @@ def read_image(image: str | os.PathLike[str]) -> FilePart:
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    from airflow_provider_happyhorse.media import sniff_image
+    from airflow_provider_happyhorse.media.facts import sniff_image
 
     path = ObjectStoragePath(os.fspath(image))
     try:

@@ -170,7 +170,7 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
         submission.check_budget()
         self.check_grid_name(context)
         if self.destination:
-            from airflow_provider_happyhorse.storage import check_writable
+            from airflow_provider_happyhorse.storage.stores import check_writable
 
             check_writable(self.destination)
         record = submission.submit()

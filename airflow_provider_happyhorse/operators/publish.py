@@ -74,7 +74,7 @@ def publish_result(
 
     :param known: the flat result; what it lacks (after a publish by id alone) is asked of the service.
     """
-    from airflow_provider_happyhorse.publishing import DownloadRules, Where, publish
+    from airflow_provider_happyhorse.publishing.publish import DownloadRules, Where, publish
 
     ti = context["ti"]
     try:
@@ -86,6 +86,7 @@ def publish_result(
         allow_private=settings.allow_private_results,
         max_bytes=int(conf.getint("happyhorse", "max_result_bytes", fallback=2 * 1024**3)),
         max_seconds=float(conf.getfloat("happyhorse", "max_download_seconds", fallback=1800.0)),
+        proxy=None if settings.endpoint.is_loopback else settings.endpoint.proxy,
     )
     return publish(
         {"service": settings.service.name, **known},

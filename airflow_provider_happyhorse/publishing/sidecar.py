@@ -30,7 +30,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_happyhorse.layout import Where
+from airflow_provider_happyhorse.publishing.layout import Where
 
 SCHEMA = 1
 #: No sidecar of ours is larger: prompts have 2500 characters. What is, is not one, and is not read whole.

@@ -117,7 +117,7 @@ class Destination:
 
 
 def _local() -> Store:
-    from airflow_provider_happyhorse.local_storage import LocalStore
+    from airflow_provider_happyhorse.storage.local import LocalStore
 
     return LocalStore()
 

@@ -1,6 +1,6 @@
 """Copy a generation's results into the user's own storage: verified, once, whole under the final name, the sidecar last.
 
-See :mod:`airflow_provider_happyhorse.sidecar` for the document beside the result, and design "Publishing rules" for the promises.
+See :mod:`airflow_provider_happyhorse.publishing.sidecar` for the document beside the result.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from airflow_provider_happyhorse._compat import TaskLog
 from airflow_provider_happyhorse.exceptions import PublishFailed
-from airflow_provider_happyhorse.final_names import FinalNames, Refused
-from airflow_provider_happyhorse.layout import Where
-from airflow_provider_happyhorse.media import MediaFacts, NotMedia, inspect_media
+from airflow_provider_happyhorse.media.facts import MediaFacts, NotMedia, inspect_media
+from airflow_provider_happyhorse.publishing.final_names import FinalNames, Refused
+from airflow_provider_happyhorse.publishing.layout import Where
+from airflow_provider_happyhorse.publishing.sidecar import LONGEST, NotASidecar, PublishedFile, Sidecar, encoded, new_sidecar, read_sidecar
 from airflow_provider_happyhorse.results import money
-from airflow_provider_happyhorse.sidecar import LONGEST, NotASidecar, PublishedFile, Sidecar, encoded, new_sidecar, read_sidecar
-from airflow_provider_happyhorse.storage import ObjectExists, StorageUnavailable, Upload, locate
+from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, Upload, locate
 from airflow_provider_happyhorse.transports.download import (
     DownloadRules,
     ResultExpired,

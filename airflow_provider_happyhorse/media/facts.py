@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from airflow_provider_happyhorse.mp4 import inspect_mp4
-from airflow_provider_happyhorse.not_media import NotMedia
+from airflow_provider_happyhorse.media.mp4 import inspect_mp4
+from airflow_provider_happyhorse.media.not_media import NotMedia
 
 __all__ = ["MediaFacts", "NotMedia", "extension_of", "inspect_media", "sniff_image"]
 

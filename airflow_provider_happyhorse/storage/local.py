@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from airflow_provider_happyhorse.exceptions import PublishFailed
-from airflow_provider_happyhorse.storage import ObjectExists, StorageUnavailable
+from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable
 
 #: Hidden, and short whatever the final name's length: names may have 255 bytes.
 _PREFIX = ".happyhorse-"
@@ -40,7 +40,7 @@ _LASTING = frozenset(
 
 
 class LocalStore:
-    """The :class:`~airflow_provider_happyhorse.storage.Store` of this machine's file systems.
+    """The :class:`~airflow_provider_happyhorse.storage.stores.Store` of this machine's file systems.
 
     :param link: creates a hard link, failing if the name is taken; an argument because not every file system can.
     """
@@ -110,7 +110,7 @@ class LocalStore:
 
 
 class LocalUpload:
-    """The :class:`~airflow_provider_happyhorse.storage.Upload` into a temporary file."""
+    """The :class:`~airflow_provider_happyhorse.storage.stores.Upload` into a temporary file."""
 
     def __init__(self, *, temporary: str, file: FileIO, link: Callable[[str, str], None]) -> None:
         self._temporary = temporary

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from airflow_provider_happyhorse.not_media import NotMedia
+from airflow_provider_happyhorse.media.not_media import NotMedia
 
 #: All boxes looked at in one file. A fragmented film has two per second; a file made of empty boxes has millions and would hold a worker.
 _MOST_BOXES = 100_000

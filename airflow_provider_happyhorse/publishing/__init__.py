@@ -1,0 +1,1 @@
+"""Copying a generation's results into the user's own storage."""

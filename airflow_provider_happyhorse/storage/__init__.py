@@ -1,0 +1,1 @@
+"""Writing whole objects into the user's storage."""
