@@ -57,18 +57,23 @@ class AioTransport:
                 proxy=self._proxy,
             ) as answer:
                 body = await _body(answer)
-                self.last_headers = {name.lower(): value for name, value in answer.headers.items()}
-                return call.read(Response(answer.status, self.last_headers, self.endpoint.redacted(body)))
+                self.last_headers = {name.lower(): self.endpoint.redacted_text(value) for name, value in answer.headers.items()}
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as problem:
-            raise Unreachable(f"nothing was sent: {type(problem).__name__}: {problem}") from problem
-        except (aiohttp.ClientError, TimeoutError) as problem:
-            raise Ambiguous(f"no complete answer came: {type(problem).__name__}: {problem}") from problem
+            raise Unreachable(f"nothing was sent: {self._shown(problem)}") from self.endpoint.without_key(problem)
+        except (aiohttp.ClientError, OSError, ValueError) as problem:
+            raise Ambiguous(f"no complete answer came: {self._shown(problem)}") from self.endpoint.without_key(problem)
+        return call.read(Response(answer.status, self.last_headers, self.endpoint.redacted(body)))
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def _shown(self, problem: Exception) -> str:
+        if isinstance(problem, TimeoutError) and not str(problem):
+            return f"it was not whole after {self.endpoint.request_timeout:g} s"
+        return self.endpoint.redacted_text(f"{type(problem).__name__}: {problem}")
 
     async def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

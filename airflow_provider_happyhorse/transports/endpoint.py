@@ -6,6 +6,7 @@ import ipaddress
 import os
 import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow_provider_happyhorse import __version__
@@ -24,14 +25,14 @@ class Endpoint:
     :param base_url: https, or http to a loopback host (the emulator): over anything else the key would travel readable.
     :param api_key: the bearer key; in no repr.
     :param request_timeout: seconds one call may take from sending to the last byte of the answer.
-    :param proxy: URL of an HTTP proxy. None takes the environment's, and for a loopback host none at all.
+    :param proxy: URL of an HTTP proxy; in no repr (passwords). None takes the environment's, and for a loopback host none at all.
     :raises ValueError: for a base URL or key that must not be used.
     """
 
     base_url: str
     api_key: str = field(repr=False)
     request_timeout: float = 60.0
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
@@ -60,16 +61,30 @@ class Endpoint:
         if self.is_loopback:
             return None
         if self.proxy:
-            return self.proxy
+            return _with_scheme(self.proxy)
         parts = urlsplit(self.base_url)
         if urllib.request.proxy_bypass(parts.netloc):
             return None
         proxies = urllib.request.getproxies()
-        return proxies.get(parts.scheme) or proxies.get("all")
+        found = proxies.get(parts.scheme) or proxies.get("all")
+        return _with_scheme(found) if found else None
 
     def redacted(self, body: bytes) -> bytes:
         """Return an answer without the key, should the service echo it in a message."""
         return body.replace(self.api_key.encode(), b"***")
+
+    def redacted_text(self, text: str) -> str:
+        """Return a text (a header, the message of an exception) without the key."""
+        return text.replace(self.api_key, "***")
+
+    def without_key(self, problem: Exception) -> Exception | None:
+        """Return the exception as the cause of ours, or None when it or one behind it quotes the key: a traceback shows them all."""
+        behind: BaseException | None = problem
+        while behind is not None:
+            if self.api_key in f"{behind} {behind!r}":
+                return None
+            behind = behind.__cause__ or behind.__context__
+        return problem
 
     def _shown_url(self) -> str:
         parts = urlsplit(self.base_url)
@@ -87,7 +102,18 @@ def is_loopback_host(host: str) -> bool:
 
 
 def trusted_certificates() -> str:
-    """Return the CA bundle (a file, or a folder of hashed certificates) that requests would use, so that both transports trust the same."""
+    """Return the CA bundle (a file, or a folder of hashed certificates) that requests would use, so that both transports trust the same.
+
+    :raises OSError: when the environment names one that is not there.
+    """
     import certifi
 
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    found = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    if not Path(found).exists():
+        raise FileNotFoundError(f"the CA bundle {found} (REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE) does not exist")
+    return found
+
+
+def _with_scheme(proxy: str) -> str:
+    """Return a proxy as both HTTP libraries take it; ``HTTPS_PROXY=proxy.example:3128`` is usual, and aiohttp refuses it."""
+    return proxy if "://" in proxy else f"http://{proxy}"

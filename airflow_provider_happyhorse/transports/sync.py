@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import random
 import ssl
 import time
@@ -16,6 +17,7 @@ from airflow_provider_happyhorse.api.calls import Call, Request, Response
 from airflow_provider_happyhorse.api.errors import Ambiguous, BadResponse, ServiceError, Unreachable
 from airflow_provider_happyhorse.api.retry import ATTEMPTS, delay_before_retry
 from airflow_provider_happyhorse.transports.endpoint import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, USER_AGENT, Endpoint, trusted_certificates
+from airflow_provider_happyhorse.transports.time_limit import TimedAdapter, TimeLimit
 
 T = TypeVar("T")
 
@@ -37,7 +39,6 @@ class SyncTransport:
 
     :param endpoint: where to, with which key.
     :param sleep: waits between tries, seconds.
-    :param clock: monotonic seconds.
     :param jitter: 0 to 1.
     """
 
@@ -46,14 +47,14 @@ class SyncTransport:
         endpoint: Endpoint,
         *,
         sleep: Callable[[float], object] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.endpoint = endpoint
         #: Headers of the last answer, from which a service reads its rate limit.
         self.last_headers: Mapping[str, str] = {}
-        self._sleep, self._clock, self._jitter = sleep, clock, jitter
-        self._session = self._new_session()
+        self._sleep, self._jitter = sleep, jitter
+        self._limit = TimeLimit()
+        self._session: requests.Session | None = None
 
     def send(self, call: Call[T], *, attempts: int = ATTEMPTS) -> T:
         """Return what the service answers.
@@ -76,10 +77,13 @@ class SyncTransport:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     def _answer(self, request: Request) -> Response:
         if not request.pays:
+            self._session = self._session or self._new_session()
             return self._exchange(self._session, request)
         # A pooled connection may be closed by the service while we send: the submission would leave and its fate be unknown.
         with self._new_session() as fresh:
@@ -87,53 +91,73 @@ class SyncTransport:
             return self._exchange(fresh, request)
 
     def _exchange(self, session: requests.Session, request: Request) -> Response:
-        deadline = self._clock() + self.endpoint.request_timeout
+        prepared = self._prepared(session, request)
+        timeout = (min(CONNECT_TIMEOUT, self.endpoint.request_timeout), self.endpoint.request_timeout)
+        try:
+            with (
+                self._limit.of(self.endpoint.request_timeout),
+                session.send(prepared, timeout=timeout, allow_redirects=False, stream=True) as answer,
+            ):
+                body = self._body(answer, pays=request.pays)
+                headers = {name.lower(): self.endpoint.redacted_text(value) for name, value in answer.headers.items()}
+        # Not requests' own exceptions alone: it lets some of urllib3's and the system's through.
+        except (requests.RequestException, urllib3.HTTPError, http.client.HTTPException, OSError, ValueError) as problem:
+            raise self._without_answer(problem) from self.endpoint.without_key(problem)
+        self.last_headers = headers
+        return Response(answer.status_code, headers, self.endpoint.redacted(body))
+
+    def _prepared(self, session: requests.Session, request: Request) -> requests.PreparedRequest:
         file = request.file
         try:
-            with session.request(
-                request.method,
-                self.endpoint.url(request.path),
-                params=dict(request.query) or None,
-                json=request.json,
-                files={file.form_name: (file.filename, file.content, file.content_type)} if file else None,
-                timeout=(CONNECT_TIMEOUT, self.endpoint.request_timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                self.last_headers = headers
-                return Response(answer.status_code, headers, self.endpoint.redacted(self._body(answer, deadline)))
-        except requests.RequestException as problem:
-            raise _without_answer(problem) from problem
+            return session.prepare_request(
+                requests.Request(
+                    request.method,
+                    self.endpoint.url(request.path),
+                    params=dict(request.query) or None,
+                    json=request.json,
+                    files={file.form_name: (file.filename, file.content, file.content_type)} if file else None,
+                )
+            )
+        except (requests.RequestException, urllib3.HTTPError, ValueError) as problem:
+            raise Unreachable(f"nothing was sent: {type(problem).__name__}: {problem}") from problem
 
-    def _body(self, answer: requests.Response, deadline: float) -> bytes:
+    def _body(self, answer: requests.Response, *, pays: bool) -> bytes:
         body = bytearray()
         for chunk in answer.iter_content(64 * 1024):
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
-                raise BadResponse(f"HTTP {answer.status_code}: an answer of more than {MAX_ANSWER_BYTES} bytes")
-            if self._clock() > deadline:
-                raise Ambiguous(f"the answer was not complete after {self.endpoint.request_timeout:g} s")
+                why = f"HTTP {answer.status_code}: an answer of more than {MAX_ANSWER_BYTES} bytes"
+                raise Ambiguous(f"the answer to the submission proves nothing: {why}") if pays else BadResponse(why)
+        if self._limit.over:
+            raise self._too_slow()
         return bytes(body)
 
+    def _too_slow(self) -> Ambiguous:
+        return Ambiguous(f"no complete answer came: it was not whole after {self.endpoint.request_timeout:g} s")
+
+    def _without_answer(self, problem: Exception) -> ServiceError:
+        """Return what a request without a complete answer proves: decided by the cause, since requests has one class for all."""
+        reason = _reason(problem)
+        shown = self.endpoint.redacted_text(f"{type(reason).__name__}: {reason}")
+        if _nothing_was_sent(problem, reason):
+            return Unreachable(f"nothing was sent: {shown}")
+        return self._too_slow() if self._limit.over else Ambiguous(f"no complete answer came: {shown}")
+
     def _new_session(self) -> requests.Session:
+        try:
+            certificates = trusted_certificates()
+        except OSError as problem:
+            raise Unreachable(f"nothing was sent: {problem}") from problem
         session = requests.Session()
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, TimedAdapter(self._limit))
         session.trust_env = False  # no netrc, and no proxy for loopback; what the environment may say is asked for below
-        session.verify = trusted_certificates()
+        session.verify = certificates
         session.auth = BearerAuth(self.endpoint)
         session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
         if proxy := self.endpoint.proxy_url():
             session.proxies = {"http": proxy, "https": proxy}
         return session
-
-
-def _without_answer(problem: requests.RequestException) -> ServiceError:
-    """Return what a request without a complete answer proves: decided by the cause, since requests has one class for all."""
-    reason = _reason(problem)
-    shown = f"{type(reason).__name__}: {reason}"
-    if _nothing_was_sent(problem, reason):
-        return Unreachable(f"nothing was sent: {shown}")
-    return Ambiguous(f"no complete answer came: {shown}")
 
 
 def _reason(problem: BaseException) -> BaseException:
@@ -145,9 +169,11 @@ def _reason(problem: BaseException) -> BaseException:
     return cause if isinstance(cause, BaseException) else problem
 
 
-def _nothing_was_sent(problem: requests.RequestException, reason: BaseException) -> bool:
-    if isinstance(problem, (ValueError, requests.exceptions.InvalidJSONError)):
-        return True  # requests refused the URL, a header or the body before connecting
+def _nothing_was_sent(problem: Exception, reason: BaseException) -> bool:
+    # Raised before connecting. Not every ValueError is: an answer with two different lengths ends in `InvalidHeader`, which is one.
+    before = (requests.exceptions.InvalidURL, requests.exceptions.InvalidProxyURL, requests.exceptions.InvalidSchema)
+    if isinstance(problem, (*before, urllib3.LocationValueError)):
+        return True
     if isinstance(reason, urllib3.SSLError):
         return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
     if isinstance(problem, requests.exceptions.ProxyError) and "Tunnel connection failed" in str(reason):
