@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -50,3 +50,9 @@ def never_expire() -> timedelta:
 def is_being_unmapped(operator: object) -> bool:
     """Say whether an operator is built from a mapped one when its task runs, and not by an author (Airflow 2.11 to 3.3)."""
     return bool(getattr(operator, "_BaseOperator__from_mapped", False))
+
+
+def show_map_index(ti: Any, name: str) -> None:
+    """Put a mapped task instance's name into the grid at once on Airflow 2, which renders it only when a task ends, not when it defers."""
+    if not AIRFLOW_V_3_0_PLUS:
+        ti.rendered_map_index = name

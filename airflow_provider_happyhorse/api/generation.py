@@ -5,7 +5,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+#: What is generated.
+Kind = Literal["video", "image"]
 
 
 class GenerationState(enum.StrEnum):

@@ -1,4 +1,4 @@
-"""The limits happy-horse.ai documents for its request fields (https://happy-horse.ai/docs/api-reference, POST /generate)."""
+"""The limits happy-horse.ai documents for its request fields (https://happy-horse.ai/docs/api-reference)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from airflow_provider_happyhorse.api.envelope import urls_of
 
 if TYPE_CHECKING:
-    from airflow_provider_happyhorse.api.models import VideoRequest
+    from airflow_provider_happyhorse.api.models import ImageRequest, VideoRequest
 
 FIELDS = ("prompt", "model", "generation_type", "image_url", "aspect_ratio", "duration", "resolution")
 GENERATION_TYPES = ("text_to_video", "image_to_video")
+OUTPUT_FORMATS = ("png", "jpg", "webp")
+IMAGE_RESOLUTIONS = ("1k", "2k", "4k")
 #: What happyhorse.app calls what here goes by another name, for the author who moves a DAG over.
 INSTEAD = {"image_urls": "it has `image_url`", "mode": "it has `model` and `resolution`"}
 
@@ -38,3 +40,24 @@ def limit_problems(request: VideoRequest, pending: frozenset[str]) -> list[str]:
     if "duration" in given and given["duration"] <= 0:
         problems.append(f"`duration` must be more than 0 seconds, not {given['duration']}")
     return problems
+
+
+def image_problems(request: ImageRequest, pending: frozenset[str]) -> list[str]:
+    """Return what the reference refuses of an image (POST /generate-image).
+
+    :param pending: fields whose values are not known yet.
+    """
+    problems = []
+    if not request.has("prompt") and "prompt" not in pending:
+        problems.append("`prompt` is missing: it is required and must not be blank")
+    if request.has("output_format") and request.output_format not in OUTPUT_FORMATS:
+        problems.append(f"`output_format` must be png, jpg or webp, not {request.output_format[:60]!r}")
+    problems += [f"`images` must hold http(s) URLs, not {url[:60]!r}" for url in request.images if not urls_of(url)]
+    return problems
+
+
+def unlikely_image(request: ImageRequest) -> list[str]:
+    """Return what the reference names no other value of, and does not close either."""
+    if not request.has("resolution") or request.resolution in IMAGE_RESOLUTIONS:
+        return []
+    return [f"`resolution` {request.resolution[:60]!r} is not among the documented 1k, 2k and 4k"]

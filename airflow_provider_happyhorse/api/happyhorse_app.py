@@ -38,11 +38,14 @@ from airflow_provider_happyhorse.api.errors import (
 )
 from airflow_provider_happyhorse.api.generation import Generation, GenerationState, RateLimit
 from airflow_provider_happyhorse.api.happyhorse_app_limits import MODEL, limit_problems, unlikely
-from airflow_provider_happyhorse.api.pricing import Estimate, happyhorse_app_estimate
+from airflow_provider_happyhorse.api.pricing import NO_PRICES, Estimate, Prices, happyhorse_app_estimate
 from airflow_provider_happyhorse.api.service import Capability
 
 if TYPE_CHECKING:
-    from airflow_provider_happyhorse.api.models import VideoRequest
+    from typing_extensions import TypeIs
+
+    from airflow_provider_happyhorse.api.generation import Kind
+    from airflow_provider_happyhorse.api.models import GenerationRequest, VideoRequest
 
 REFUSALS: Mapping[str, type[Rejected]] = {
     "INVALID_PROMPT": InvalidRequest,
@@ -69,6 +72,9 @@ PROBE_ID = "n92connectiontest"
 _WORD = re.compile(rf"\b(?:{'|'.join(WORDS)})\b")
 
 
+NO_IMAGES = "happyhorse.app generates no images; happy-horse.ai does"
+
+
 class HappyHorseApp:
     """The service at https://happyhorse.app."""
 
@@ -76,24 +82,26 @@ class HappyHorseApp:
     base_url = "https://happyhorse.app"
     capabilities: frozenset[Capability] = frozenset()
 
-    def check(self, request: VideoRequest, *, pending: frozenset[str] = frozenset()) -> list[str]:
+    def check(self, request: GenerationRequest, *, pending: frozenset[str] = frozenset()) -> list[str]:
         """Return what the documentation refuses."""
-        return limit_problems(request, pending)
+        return limit_problems(request, pending) if _is_video(request) else [NO_IMAGES]
 
-    def warnings(self, request: VideoRequest) -> list[str]:
+    def warnings(self, request: GenerationRequest) -> list[str]:
         """Return what is allowed and probably not meant."""
-        return unlikely(request)
+        return unlikely(request) if _is_video(request) else []
 
-    def body(self, request: VideoRequest) -> dict[str, object]:
+    def body(self, request: GenerationRequest) -> dict[str, object]:
         """Return the given fields, and `model`, which the service requires and which has one value."""
         return {"model": MODEL, **request.given()}
 
-    def estimate(self, request: VideoRequest) -> Estimate:
+    def estimate(self, request: GenerationRequest, prices: Prices = NO_PRICES) -> Estimate:
         """Return the table price."""
-        return happyhorse_app_estimate(request)
+        return happyhorse_app_estimate(request, prices) if _is_video(request) else Estimate(None)
 
-    def submit(self, request: VideoRequest) -> Call[Generation]:
+    def submit(self, request: GenerationRequest) -> Call[Generation]:
         """Return POST /api/generate."""
+        if not _is_video(request):
+            raise Unsupported(NO_IMAGES)
         body = self.body(request)
 
         def parse(response: Response) -> Generation:
@@ -105,7 +113,7 @@ class HappyHorseApp:
 
         return Call(Request("POST", "/api/generate", json=body, pays=True), parse)
 
-    def get(self, generation_id: str) -> Call[Generation]:
+    def get(self, generation_id: str, *, kind: Kind = "video") -> Call[Generation]:  # noqa: ARG002  the contract's argument
         """Return GET /api/status?task_id=."""
 
         def parse(response: Response) -> Generation:
@@ -146,6 +154,10 @@ class HappyHorseApp:
     def rate_limit(self, headers: Mapping[str, str]) -> RateLimit | None:
         """Return what the usual headers say, should the service send them; it documents none."""
         return rate_limit_of(headers)
+
+
+def _is_video(request: GenerationRequest) -> TypeIs[VideoRequest]:
+    return request.kind == "video"
 
 
 def _submitted(response: Response) -> dict[str, Any]:

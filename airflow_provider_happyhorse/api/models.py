@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from airflow_provider_happyhorse.api.generation import Credits, Generation, GenerationState, Kind, RateLimit
 from airflow_provider_happyhorse.api.table_values import flag, number, objects, text, texts, without_unset
+
+__all__ = [
+    "Credits",
+    "Element",
+    "Generation",
+    "GenerationRequest",
+    "GenerationState",
+    "ImageRequest",
+    "Kind",
+    "RateLimit",
+    "Shot",
+    "VideoRequest",
+]
 
 Text = Annotated[str, BeforeValidator(text)]
 Number = Annotated[int | float, BeforeValidator(number)]
@@ -69,6 +84,8 @@ class VideoRequest(_Fields):
     :param happyhorse_elements: what prompts mention as ``@name``; happyhorse.app.
     """
 
+    kind: ClassVar[Kind] = "video"
+
     prompt: Text = ""
     model: Text = ""
     aspect_ratio: Text = ""
@@ -83,3 +100,28 @@ class VideoRequest(_Fields):
     multi_shots: Flag = False
     multi_prompt: Annotated[list[Shot], BeforeValidator(objects)] = Field(default_factory=list)
     happyhorse_elements: Annotated[list[Element], BeforeValidator(objects)] = Field(default_factory=list)
+
+
+class ImageRequest(_Fields):
+    """Every documented field of POST /generate-image (happy-horse.ai; happyhorse.app generates no images).
+
+    :param prompt: what the image shows.
+    :param model: model id, ``nano-banana-2`` by default; not a closed list.
+    :param resolution: ``1k``, ``2k`` or ``4k``.
+    :param aspect_ratio: such as ``1:1``, the default.
+    :param output_format: ``png`` (the default), ``jpg`` or ``webp``.
+    :param images: URLs of reference images; with them the model edits.
+    """
+
+    kind: ClassVar[Kind] = "image"
+
+    prompt: Text = ""
+    model: Text = ""
+    resolution: Text = ""
+    aspect_ratio: Text = ""
+    output_format: Text = ""
+    images: Texts = Field(default_factory=list)
+
+
+GenerationRequest = VideoRequest | ImageRequest
+REQUEST_OF: Mapping[Kind, type[VideoRequest] | type[ImageRequest]] = {"video": VideoRequest, "image": ImageRequest}

@@ -1,6 +1,7 @@
 """Dated price tables of the vendors' pages, and what they make of a request.
 
 An estimate is what the documented table says; the service's own figure, where it gives one, is reported beside it and never replaced.
+Published prices get stale, so a connection may override each of them (extra ``prices``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,34 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.api.models import ImageRequest, VideoRequest
+
+Prices = Mapping[str, Decimal]
+NO_PRICES: Prices = MappingProxyType({})
+
+#: happy-horse.ai, API reference, "Models & Credits": credits per second of video, and per image. The page calls its default model
+#: `seedance-1-5-pro` and lists it as `doubao-seedance-1-5-pro`; both spellings are known for every model.
+HAPPY_HORSE_AI_PRICES_OF = "2026-11-20"
+HAPPY_HORSE_AI_PRICES: Prices = MappingProxyType(
+    {
+        "doubao-seedance-1-5-pro": Decimal(5),
+        "doubao-seedance-2-0": Decimal("7.5"),
+        "doubao-seedance-2-0-fast": Decimal(5),
+    }
+)
+HAPPY_HORSE_AI_IMAGE_PRICES: Prices = MappingProxyType({"nano-banana-2": Decimal(5)})
+HAPPY_HORSE_AI_DEFAULT_MODEL = "seedance-1-5-pro"
+HAPPY_HORSE_AI_DEFAULT_DURATION = 5
+HAPPY_HORSE_AI_DEFAULT_IMAGE_MODEL = "nano-banana-2"
+
+#: happyhorse.app, API documentation, "Available models": credits per second by mode, without and with sound.
+HAPPYHORSE_APP_PRICES_OF = "2026-04-08"
+HAPPYHORSE_APP_PRICES: Prices = MappingProxyType(
+    {"std": Decimal(40), "std+sound": Decimal(60), "pro": Decimal(54), "pro+sound": Decimal(80)}
+)
+HAPPYHORSE_APP_DEFAULT_DURATION = 5
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -19,7 +48,7 @@ class Estimate:
 
     :param credits: credits, rounded up per video; None when the table has no price for it.
     :param assumed: the vendor's defaults that went into it because the author gave no value.
-    :param prices_of: the day the prices were taken from the vendor's page.
+    :param prices_of: the day the price was taken from the vendor's page, or ``the connection``.
     """
 
     credits: int | None
@@ -27,42 +56,33 @@ class Estimate:
     prices_of: str = ""
 
 
-#: happy-horse.ai, API reference, "Models & Credits": credits per second. The page calls its default model `seedance-1-5-pro` and lists
-#: it as `doubao-seedance-1-5-pro`; both spellings are known for every model.
-HAPPY_HORSE_AI_PRICES_OF = "2026-11-20"
-HAPPY_HORSE_AI_CREDITS_PER_SECOND: Mapping[str, Decimal] = MappingProxyType(
-    {
-        "doubao-seedance-1-5-pro": Decimal(5),
-        "doubao-seedance-2-0": Decimal("7.5"),
-        "doubao-seedance-2-0-fast": Decimal(5),
-    }
-)
-HAPPY_HORSE_AI_DEFAULT_MODEL = "seedance-1-5-pro"
-HAPPY_HORSE_AI_DEFAULT_DURATION = 5
+def happy_horse_ai_estimate(request: VideoRequest, prices: Prices = NO_PRICES) -> Estimate:
+    """Return the price of a video on happy-horse.ai; resolution and ratio are not part of the documented price.
 
-#: happyhorse.app, API documentation, "Available models": credits per second by (mode, sound).
-HAPPYHORSE_APP_PRICES_OF = "2026-04-08"
-HAPPYHORSE_APP_CREDITS_PER_SECOND: Mapping[tuple[str, bool], Decimal] = MappingProxyType(
-    {("std", False): Decimal(40), ("std", True): Decimal(60), ("pro", False): Decimal(54), ("pro", True): Decimal(80)}
-)
-
-if TYPE_CHECKING:
-    from airflow_provider_happyhorse.api.models import VideoRequest
-HAPPYHORSE_APP_DEFAULT_DURATION = 5
-
-
-def happy_horse_ai_estimate(request: VideoRequest) -> Estimate:
-    """Return the price of a video on happy-horse.ai; resolution and ratio are not part of the documented price."""
+    :param prices: credits per second by model, from the connection.
+    """
     model = request.model if request.has("model") else HAPPY_HORSE_AI_DEFAULT_MODEL
     duration = request.duration if request.has("duration") else HAPPY_HORSE_AI_DEFAULT_DURATION
-    table = HAPPY_HORSE_AI_CREDITS_PER_SECOND
-    rate = table.get(model) or table.get(f"doubao-{model}")
+    rate, of = _rate((model, f"doubao-{model}"), prices, HAPPY_HORSE_AI_PRICES, HAPPY_HORSE_AI_PRICES_OF)
     assumed = _assumed(request, {"model": model, "duration": duration})
-    return Estimate(None if rate is None else _rounded_up(rate, duration), assumed, HAPPY_HORSE_AI_PRICES_OF)
+    return Estimate(None if rate is None else _rounded_up(rate, duration), assumed, of)
 
 
-def happyhorse_app_estimate(request: VideoRequest) -> Estimate:
-    """Return the price of a video on happyhorse.app; a multi-shot video is the sum of its shots."""
+def happy_horse_ai_image_estimate(request: ImageRequest, prices: Prices = NO_PRICES) -> Estimate:
+    """Return the price of an image on happy-horse.ai; the page names one price per image, whatever the resolution.
+
+    :param prices: credits per image by model, from the connection.
+    """
+    model = request.model if request.has("model") else HAPPY_HORSE_AI_DEFAULT_IMAGE_MODEL
+    rate, of = _rate((model,), prices, HAPPY_HORSE_AI_IMAGE_PRICES, HAPPY_HORSE_AI_PRICES_OF)
+    return Estimate(None if rate is None else _rounded_up(rate, 1), _assumed(request, {"model": model}), of)
+
+
+def happyhorse_app_estimate(request: VideoRequest, prices: Prices = NO_PRICES) -> Estimate:
+    """Return the price of a video on happyhorse.app; a multi-shot video is the sum of its shots.
+
+    :param prices: credits per second by ``std``, ``std+sound``, ``pro``, ``pro+sound``, from the connection.
+    """
     mode = request.mode if request.has("mode") else "std"
     sound = request.sound if request.has("sound") else True
     durations = [request.duration if request.has("duration") else HAPPYHORSE_APP_DEFAULT_DURATION]
@@ -71,16 +91,22 @@ def happyhorse_app_estimate(request: VideoRequest) -> Estimate:
         durations = [shot.duration for shot in request.multi_prompt]
     else:
         defaults["duration"] = durations[0]
-    table = HAPPYHORSE_APP_CREDITS_PER_SECOND
-    rate = table.get((mode, sound))
-    silent = table.get((mode, False))
+    rate, of = _rate((f"{mode}+sound" if sound else mode,), prices, HAPPYHORSE_APP_PRICES, HAPPYHORSE_APP_PRICES_OF)
+    silent, _ = _rate((mode,), prices, HAPPYHORSE_APP_PRICES, HAPPYHORSE_APP_PRICES_OF)
     surcharge = f" (vendor default, +{rate - silent}/s)" if rate is not None and silent is not None else ""
     assumed = _assumed(request, defaults) + (() if request.has("sound") else (f"sound=true{surcharge}",))
     # Shots that are not known yet cost something: no shots is no price, not the price 0.
-    return Estimate(_rounded_up(rate, *durations) if rate is not None and durations else None, assumed, HAPPYHORSE_APP_PRICES_OF)
+    return Estimate(_rounded_up(rate, *durations) if rate is not None and durations else None, assumed, of)
 
 
-def _assumed(request: VideoRequest, defaults: Mapping[str, object]) -> tuple[str, ...]:
+def _rate(names: tuple[str, ...], overrides: Prices, table: Prices, table_of: str) -> tuple[Decimal | None, str]:
+    for name in names:
+        if name in overrides:
+            return overrides[name], "the connection"
+    return next((table[name] for name in names if name in table), None), table_of
+
+
+def _assumed(request: VideoRequest | ImageRequest, defaults: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in defaults.items() if not request.has(name))
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
 from airflow_provider_happyhorse.api.calls import Call, FilePart
-from airflow_provider_happyhorse.api.generation import Credits, Generation, RateLimit
-from airflow_provider_happyhorse.api.pricing import Estimate
+from airflow_provider_happyhorse.api.generation import Credits, Generation, Kind, RateLimit
+from airflow_provider_happyhorse.api.pricing import NO_PRICES, Estimate, Prices
 
 if TYPE_CHECKING:
-    from airflow_provider_happyhorse.api.models import VideoRequest
+    from airflow_provider_happyhorse.api.models import GenerationRequest
 
 Capability = Literal["upload", "list", "credits", "images"]
 
@@ -26,26 +26,32 @@ class Service(Protocol):
     base_url: str
     capabilities: frozenset[Capability]
 
-    def check(self, request: VideoRequest, *, pending: frozenset[str] = frozenset()) -> list[str]:
+    def check(self, request: GenerationRequest, *, pending: frozenset[str] = frozenset()) -> list[str]:
         """Return everything the service documents to refuse in this request, as sentences.
 
         :param pending: fields whose values are not known yet (at parse time); nothing is said about them.
         """
 
-    def warnings(self, request: VideoRequest) -> list[str]:
+    def warnings(self, request: GenerationRequest) -> list[str]:
         """Return what is allowed and probably not meant."""
 
-    def body(self, request: VideoRequest) -> dict[str, object]:
+    def body(self, request: GenerationRequest) -> dict[str, object]:
         """Return the JSON that would be sent: the given fields, and what is needed to mean what was given."""
 
-    def estimate(self, request: VideoRequest) -> Estimate:
-        """Return what the vendor's price table makes of this request."""
+    def estimate(self, request: GenerationRequest, prices: Prices = NO_PRICES) -> Estimate:
+        """Return what the vendor's price table makes of this request.
 
-    def submit(self, request: VideoRequest) -> Call[Generation]:
-        """Return the call that pays."""
+        :param prices: prices that override the table's, as the connection gives them.
+        """
 
-    def get(self, generation_id: str) -> Call[Generation]:
-        """Return the call that asks how a generation is doing."""
+    def submit(self, request: GenerationRequest) -> Call[Generation]:
+        """Return the call that pays; raises :class:`Unsupported` where there is none of this kind."""
+
+    def get(self, generation_id: str, *, kind: Kind = "video") -> Call[Generation]:
+        """Return the call that asks how a generation is doing.
+
+        :param kind: what was asked for: an answer may hold the address of an input image beside a video's own.
+        """
 
     def list_generations(self, page: int, limit: int) -> Call[list[Generation]]:
         """Return the call for the account's generations; raises :class:`Unsupported` where there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_happyhorse._compat import show_map_index
 from airflow_provider_happyhorse.api.table_values import is_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
 
@@ -41,6 +42,7 @@ class GridNames:
         mapped = ti is not None and ti.map_index is not None and ti.map_index >= 0
         if mapped and context.get("map_index_template") is None and self.grid_name:
             context["map_index_template"] = _TEMPLATE
+            show_map_index(ti, self.grid_name)
 
     @property
     def grid_name(self) -> str:
