@@ -37,6 +37,10 @@ class GenerationFailed(AirflowFailException):
     """The service ended the generation as failed; a retry would not pay for another unless ``pay_again_on`` says so."""
 
 
+class GenerationFailedRetryable(AirflowException):
+    """The service ended the generation as failed, and ``failed_generation`` in ``pay_again_on`` lets a retry submit another."""
+
+
 class GenerationUnreachable(AirflowException):
     """The service does not tell about this generation (key revoked, id unknown); a retry asks again, the video may be fine."""
 

@@ -91,7 +91,7 @@ def decide(now: Situation) -> Decision:
         return _without_record(now)
     match record.state:
         case RecordState.NOT_SENT:
-            return Submit("an earlier try was provably not accepted")
+            return _earlier(now, record) or _moved(now, record) or Submit("an earlier try was provably not accepted")
         case RecordState.INTENT | RecordState.AMBIGUOUS:
             return _after_ambiguity(now, record)
         case RecordState.FAILED:
@@ -122,9 +122,10 @@ def _after_ambiguity(now: Situation, record: Record) -> Decision:
 
 def _after_failure(now: Situation, record: Record) -> Decision:
     if now.cleared:
-        return Submit(f"cleared after {record.generation_id} had failed at the service")
+        return _earlier(now, record) or _moved(now, record) or Submit(f"cleared after {record.generation_id} had failed at the service")
     if "failed_generation" in now.pay_again_on:
-        return Submit(f"`failed_generation` allows a retry to submit again after {record.generation_id} had failed")
+        why = f"`failed_generation` allows a retry to submit again after {record.generation_id} had failed"
+        return _earlier(now, record) or Submit(why)
     return Stop("failed", f"{record.generation_id} ended as failed at the service: {record.detail or 'no reason given'}")
 
 
@@ -134,15 +135,34 @@ def _after_submission(now: Situation, record: Record) -> Decision:
         return Attach(record.facts, f"{record.generation_id} was submitted by an earlier try")
     if not now.cleared:
         return Attach(record.facts, f"the request differs from the one submitted as {record.generation_id}; a retry never submits another")
-    if not now.named or (now.map_index >= 0 and now.name != record.name):
-        why = (
-            f"this map index has submitted {record.generation_id} for the clip {record.name!r} and is now {now.name!r} with another "
-            "request: rows have moved, and submitting would pay for the wrong ones"
-        )
-        return Stop("moved", why)
+    if earlier := _earlier(now, record):
+        return earlier
+    if moved := _moved(now, record):
+        return moved
+    if not now.named:
+        return Stop("moved", f"{_was(record)} and is now another request without a `name`: {_ROWS_MOVED}")
     if "changed_request" not in now.pay_again_on:
         why = f"the request differs from the one submitted as {record.generation_id}, and `changed_request` is not in `pay_again_on`"
         return Stop("changed", why)
-    if earlier := record.others.get(now.fingerprint):
-        return Attach(earlier, f"this very request was submitted before as {earlier.get('generation_id')}")
     return Submit(f"cleared with a changed request; the earlier one was {record.generation_id}")
+
+
+_ROWS_MOVED = "rows have moved, and submitting would pay for the wrong ones"
+
+
+def _earlier(now: Situation, record: Record) -> Attach | None:
+    """Return to what this task instance once submitted for this very request. Whatever became of a later request, it is paid for."""
+    known = record.others.get(now.fingerprint)
+    return Attach(known, f"this very request was submitted before as {known.get('generation_id')}") if known else None
+
+
+def _moved(now: Situation, record: Record) -> Stop | None:
+    """Stop where a mapped clip's record is another clip's: what is asked for now may be paid for under another map index."""
+    if now.map_index < 0 or not now.cleared or record.fingerprint == now.fingerprint or record.name in ("", now.name):
+        return None
+    return Stop("moved", f"{_was(record)} and is now {now.name!r}, another request: {_ROWS_MOVED}")
+
+
+def _was(record: Record) -> str:
+    submitted = f" (submitted as {record.generation_id})" if record.generation_id else ""
+    return f"this map index was the clip {record.name!r}{submitted}"

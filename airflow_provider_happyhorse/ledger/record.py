@@ -72,11 +72,21 @@ class Record:
         """Return the record of the next step."""
         return replace(self, state=state, at=at, **changes)
 
+    def paid(self) -> dict[str, Mapping[str, Any]]:
+        """Return the generations that were paid for and may still be handed on, by fingerprint: this one and ``others``.
+
+        Not one that failed at the service: to attach to it would fail again, where a clear is a decision to submit anew.
+        """
+        kept = {key: facts for key, facts in self.others.items() if facts.get("generation_id") and facts.get("state") != "failed"}
+        if self.state in (RecordState.SUBMITTED, RecordState.DELIVERED) and self.fingerprint:
+            kept[self.fingerprint] = self.facts
+        return kept
+
     def about(self, facts: Mapping[str, Any], mark: str) -> Record:
         """Return the record about a generation that this task instance has submitted: the one it is about already, or one of ``others``."""
         if facts.get("generation_id") == self.generation_id:
             return replace(self, facts=facts)
-        others = {key: value for key, value in self.others.items() if key != mark} | {self.fingerprint: self.facts}
+        others = {key: value for key, value in self.paid().items() if key != mark}
         return replace(self, facts=facts, fingerprint=mark, others=others)
 
     def to_json(self) -> dict[str, Any]:
@@ -156,5 +166,8 @@ def _without_queries(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_queries(item) for item in value]
     if isinstance(value, str) and value.startswith(("https://", "http://")):
-        return urlunsplit(urlsplit(value)._replace(query="", fragment=""))
+        try:
+            return urlunsplit(urlsplit(value)._replace(query="", fragment=""))
+        except ValueError:  # "https://[": the check of the request names the mistake
+            return value
     return value

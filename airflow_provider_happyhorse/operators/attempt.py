@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, GenerationFailed, InvalidArguments, SubmissionStopped
 from airflow_provider_happyhorse.ledger.decision import Decision, PayAgain, Situation, Stop, decide
-from airflow_provider_happyhorse.ledger.record import Record, UnreadableRecord, fingerprint
+from airflow_provider_happyhorse.ledger.record import Record, RecordState, UnreadableRecord, fingerprint
 from airflow_provider_happyhorse.ledger.stores import Ledger, ledger_for
 from airflow_provider_happyhorse.operators.clip import Asked, Clip, Identity, read_clip, read_identity, read_pay_again_on
 from airflow_provider_happyhorse.operators.submission import Stamp, cost_of, way_out_of_ambiguity
@@ -18,6 +18,7 @@ from airflow_provider_happyhorse.results import money
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_happyhorse._compat import TaskLog
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 
 
@@ -98,6 +99,18 @@ class Attempt:
             )
         )
 
+    def renewed(self, record: Record, known: Mapping[str, Any], *, at: str) -> Record:
+        """Return the record of a generation that this try goes on with.
+
+        The stamp is renewed, so that the next try can tell a retry from a clear, and the name where it is a new one for the same request.
+
+        :param at: ISO 8601 time.
+        """
+        about, stamp = record.about(known, self.fingerprint), self.stamp
+        name = self.identity.name if about.fingerprint == self.fingerprint else about.name
+        stamped = {"max_tries": stamp.max_tries, "map_index": stamp.map_index, "try_number": stamp.try_number}
+        return about.step(RecordState.SUBMITTED, at=at, name=name, **stamped)
+
     def clip(self, asked: Asked) -> Clip:
         """Return what is to be submitted.
 
@@ -132,6 +145,27 @@ class Attempt:
                     f"[{name}] {stop.why}. Nothing was submitted. To submit it ({cost} credits), delete {entry} and clear this task"
                     + ("; give mapped clips a `name` so that they are told apart" if stop.kind == "moved" else "")
                 )
+
+
+def note_end(
+    context: Context, ledger: Ledger, state: RecordState, known: Mapping[str, Any], *, at: str, log: TaskLog, detail: str = ""
+) -> None:
+    """Write the last step of the record, unless it is about another generation by now.
+
+    :param at: ISO 8601 time.
+    """
+    stamp = stamp_of(context)
+    try:
+        record = ledger.read()
+        if record is None:
+            return
+        # An intent of this very try: the id could not be written after the submission, and now perhaps can.
+        unwritten = record.state is RecordState.INTENT and record.try_number == stamp.try_number
+        if unwritten or record.generation_id == known["generation_id"]:
+            ledger.write(record.step(state, at=at, facts=dict(known), detail=detail, max_tries=stamp.max_tries))
+    except Exception:
+        # What it would say is in the XCom, and a later try asks the service again; it must not hide how this one ended.
+        log.exception("[%s] the record of %s could not be written", known.get("name"), known["generation_id"])
 
 
 def stamp_of(context: Context) -> Stamp:

@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_happyhorse._compat import is_being_unmapped
-from airflow_provider_happyhorse.exceptions import GenerationFailed, InvalidArguments
+from airflow_provider_happyhorse.exceptions import (
+    AmbiguousSubmission,
+    BudgetExceeded,
+    GenerationFailed,
+    GenerationFailedRetryable,
+    InvalidArguments,
+    NotSubmitted,
+)
 from airflow_provider_happyhorse.ledger.decision import Attach, Stop
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stores import Ledger, ledger_for
 from airflow_provider_happyhorse.links import HappyHorseVideoLink
-from airflow_provider_happyhorse.operators.attempt import Attempt, stamp_of
+from airflow_provider_happyhorse.operators.attempt import Attempt, note_end
 from airflow_provider_happyhorse.operators.clip import Asked, problems_at_parse_time, read_pay_again_on
 from airflow_provider_happyhorse.operators.grid_names import GridNames
 from airflow_provider_happyhorse.operators.literals import is_literal
@@ -166,36 +173,40 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
             previous=attempt.record,
             log=self.log,
         )
-        # Whatever could fail after the money is spent is tried before.
-        submission.check_budget()
-        self.check_grid_name(context)
-        if self.destination:
-            from airflow_provider_happyhorse.storage.stores import check_writable
+        try:
+            # Whatever could fail after the money is spent is tried before.
+            submission.check_budget()
+            self.check_grid_name(context)
+            if self.destination:
+                from airflow_provider_happyhorse.storage.stores import check_writable
 
-            check_writable(self.destination)
-        record = submission.submit()
+                check_writable(self.destination)
+            record = submission.submit()
+        except (BudgetExceeded, NotSubmitted):
+            self._push(context, submission.facts(state="refused"))
+            raise
+        except AmbiguousSubmission:
+            self._push(context, submission.facts(state="ambiguous"))
+            raise
         self._push(context, record.facts)
-        safe = "a retry or a kill cannot pay again" if ledger.protects else "this Airflow keeps no record, so a retry will stop"
-        self.log.info("[%s] %s submitted, %s committed; %s", clip.name, record.generation_id, money(record.facts), safe)
         return self._wait(context, attempt.hook, ledger, record)
 
     def _attach(self, context: Context, attempt: Attempt, attach: Attach) -> dict[str, Any]:
-        record, stamp = attempt.record, attempt.stamp
+        record = attempt.record
         assert record is not None  # noqa: S101  there is nothing to attach to without one
         name, service = attempt.identity.name, attempt.hook.service.name
         unknown = new_result(name=name, kind=self.kind, service=service, happyhorse_conn_id=attempt.hook.happyhorse_conn_id)
         known = {**unknown, **attach.facts, "reused": True}
         self.log.info("[%s] %s; nothing is paid again", known["name"], attach.why)
         delivered = record.state is RecordState.DELIVERED and known["state"] == "succeeded"
-        # The stamp is renewed, so that the next try can tell a retry from a clear.
-        renewed = record.about(known, attempt.fingerprint).step(
-            RecordState.SUBMITTED, at=_now(), max_tries=stamp.max_tries, map_index=stamp.map_index, try_number=stamp.try_number
-        )
+        renewed = attempt.renewed(record, known, at=_now())
         attempt.ledger.write(renewed)
         self._push(context, known)
         if delivered:
             return self._deliver(context, attempt.ledger, known)
-        return self._wait(context, attempt.hook, attempt.ledger, renewed, look_first=True)
+        # The connection that made it is asked, also where the task has another by now.
+        hook = attempt.hook if known["happyhorse_conn_id"] == attempt.hook.happyhorse_conn_id else self._hook(known["happyhorse_conn_id"])
+        return self._wait(context, hook, attempt.ledger, renewed, look_first=True)
 
     def _wait(self, context: Context, hook: HappyHorseHook, ledger: Ledger, record: Record, *, look_first: bool = False) -> dict[str, Any]:
         known, generation_id = dict(record.facts), record.generation_id
@@ -226,23 +237,22 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
             published = publish_result(context, known, destination=self.destination, if_exists="skip", hook=hook, log=self.log)
             known = {**known, "uri": published["uri"], "sidecar_uri": published["sidecar_uri"]}
             self._push(context, known)
-        self._note(context, ledger, RecordState.DELIVERED, known)
+        note_end(context, ledger, RecordState.DELIVERED, known, at=_now(), log=self.log)
         return known
 
     def _end_badly(self, context: Context, ledger: Ledger, known: dict[str, Any], problem: Exception) -> NoReturn:
         self._push(context, known)
         if isinstance(problem, GenerationFailed):
-            self._note(context, ledger, RecordState.FAILED, known, detail=str(problem))
+            note_end(context, ledger, RecordState.FAILED, known, at=_now(), log=self.log, detail=str(problem))
+            words = read_pay_again_on(self.pay_again_on)[0]
+            # Without a ledger a retry would stop for not knowing what this try has submitted.
+            if "failed_generation" in words and (ledger.protects or "unprotected_retry" in words):
+                raise GenerationFailedRetryable(f"{problem}; `failed_generation` lets a retry submit it anew") from problem
         raise problem
 
-    def _note(self, context: Context, ledger: Ledger, state: RecordState, known: Mapping[str, Any], detail: str = "") -> None:
-        """Write the last step of the record, unless it is about another generation by now."""
-        record, stamp = ledger.read(), stamp_of(context)
-        if record is not None and record.generation_id == known["generation_id"]:
-            ledger.write(record.step(state, at=_now(), facts=dict(known), detail=detail, max_tries=stamp.max_tries))
-
     def _push(self, context: Context, known: Mapping[str, Any]) -> None:
-        context["ti"].xcom_push(key="generation_id", value=known["generation_id"])
+        if known["generation_id"]:
+            context["ti"].xcom_push(key="generation_id", value=known["generation_id"])
         context["ti"].xcom_push(key=XCOM_KEY, value=dict(known))
 
 

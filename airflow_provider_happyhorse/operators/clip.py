@@ -135,6 +135,8 @@ def read_name(name: Any) -> tuple[str, list[str]]:
 
 def read_pay_again_on(words: Any) -> tuple[frozenset[PayAgain], list[str]]:
     """Return the words of ``pay_again_on``: a sequence, or text with commas as a rendered Variable gives it."""
+    if words is not None and not isinstance(words, (str, list, tuple, set, frozenset)):
+        return frozenset(), [f"`pay_again_on` must be a list of words, or one text with commas, not {words!r}"]
     given: Iterable[Any] = words.strip("()[] ").split(",") if isinstance(words, str) else words or ()
     read = {str(word).strip().strip("'\"") for word in given} - {""}
     unknown = sorted(read - set(PAY_AGAIN_WORDS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import random
@@ -14,7 +14,7 @@ from airflow_provider_happyhorse.api.retry import delay_before_retry
 from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, BudgetExceeded, NotAcceptedYet, NotSubmitted
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.operators.held_signals import held_signals
-from airflow_provider_happyhorse.results import new_result
+from airflow_provider_happyhorse.results import money, new_result
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse._compat import TaskLog
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse.ledger.stores import Ledger
     from airflow_provider_happyhorse.operators.clip import Clip
 
-#: Tries of the write that keeps the id of what has just been paid for, and seconds between them.
+#: Tries of a write that keeps what became of a submission, and seconds between them.
 WRITE_TRIES, WRITE_DELAY = 5, 1.0
 
 
@@ -64,7 +64,8 @@ class Submission:
             try_number=stamp.try_number,
             max_tries=stamp.max_tries,
             at=_now(),
-            others=_others(previous, fingerprint),
+            # Nothing that was paid for is forgotten.
+            others={} if previous is None else {key: facts for key, facts in previous.paid().items() if key != fingerprint},
         )
 
     def check_budget(self) -> None:
@@ -110,10 +111,10 @@ class Submission:
             try:
                 generation = self._hook.send(call)
             except (Unreachable, RateLimited) as error:
-                self._write(RecordState.NOT_SENT, detail=str(error))
+                self._keep(RecordState.NOT_SENT, detail=str(error))
                 raise
             except Rejected as error:
-                self._write(RecordState.NOT_SENT, detail=str(error))
+                self._keep(RecordState.NOT_SENT, detail=str(error))
                 raise NotSubmitted(f"[{self._clip.name}] {self._hook.service.name} refused it, nothing was paid: {error}") from error
             except Exception as error:
                 raise self._ambiguous(error) from error
@@ -121,39 +122,47 @@ class Submission:
 
     def _ambiguous(self, error: Exception) -> AmbiguousSubmission:
         shown = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
-        self._write(RecordState.AMBIGUOUS, detail=shown)
+        self._keep(RecordState.AMBIGUOUS, detail=shown)
         return AmbiguousSubmission(
             f"[{self._clip.name}] submitted at {self._record.at} and nothing tells whether it was accepted: {shown}. "
             + way_out_of_ambiguity(self._hook.service.name, self._ledger, cost_of(self._clip))
         )
 
+    def facts(self, **known: Any) -> dict[str, Any]:
+        """Return the flat result of this clip, with what is known of it."""
+        service, conn_id = self._hook.service.name, self._hook.happyhorse_conn_id
+        result = new_result(name=self._clip.name, kind="video", service=service, happyhorse_conn_id=conn_id)
+        return {**result, **self._clip.facts(), **known}
+
     def _submitted(self, generation: Generation) -> Record:
-        facts = {
-            **new_result(
-                name=self._clip.name,
-                kind="video",
-                service=self._hook.service.name,
-                happyhorse_conn_id=self._hook.happyhorse_conn_id,
-                submitted_at=_now(),
-                **self._clip.facts(),
-            ),
-            "generation_id": generation.generation_id,
-        }
+        generation_id = generation.generation_id
+        facts = self.facts(generation_id=generation_id, submitted_at=_now())
+        kept = self._keep(RecordState.SUBMITTED, detail="", facts=facts)
+        # Here and not after the block of held signals: where there is no ledger, a kill that waits for its end leaves this line alone.
+        safe = "a retry or a kill cannot pay again" if kept and self._ledger.protects else "there is no record of it, so a retry will stop"
+        self._log.info("[%s] %s submitted, %s committed; %s", self._clip.name, generation_id, money(facts), safe)
+        return self._record
+
+    def _keep(self, state: RecordState, **changes: Any) -> bool:
+        """Write what became of the submission, and go on when that cannot be written: the record then says less, and the next try stops."""
         for attempt in range(1, WRITE_TRIES + 1):
             try:
-                self._write(RecordState.SUBMITTED, detail="", facts=facts)
-                break
-            except Exception:  # noqa: BLE001  the store is Airflow's; whatever it raises, the id must be kept or said
+                self._write(state, **changes)
+            except Exception:  # noqa: BLE001  the store is Airflow's; whatever it raises, what happened must be kept or said
+                paid = f"{self._record.generation_id} is submitted and paid for" if self._record.generation_id else f"it is {state}"
                 self._log.exception(
-                    "[%s] %s is submitted and paid for, and the record of it could not be written (try %d of %d). Should this task die "
-                    "now, nothing but this line knows the id",
+                    "[%s] %s, and the record of it could not be written (try %d of %d). Should this task die now, nothing but this line "
+                    "says so",
                     self._clip.name,
-                    generation.generation_id,
+                    paid,
                     attempt,
                     WRITE_TRIES,
                 )
+            else:
+                return True
+            if attempt < WRITE_TRIES:
                 self._sleep(WRITE_DELAY)
-        return self._record
+        return False
 
     def _write(self, state: RecordState, **changes: Any) -> None:
         self._record = self._record.step(state, at=_now(), **changes)
@@ -178,17 +187,6 @@ def way_out_of_ambiguity(service: str, ledger: Ledger, cost: str) -> str:
 def cost_of(clip: Clip | None) -> str:
     """Return the number of credits another submission would cost, in words when it is not known."""
     return "an unknown number of" if clip is None or clip.estimate.credits is None else str(clip.estimate.credits)
-
-
-def _others(previous: Record | None, fingerprint: str) -> Mapping[str, Mapping[str, Any]]:
-    """Return the generations that stay on record beside the one to come: nothing that was paid for is forgotten."""
-    if previous is None:
-        return {}
-    kept = dict(previous.others)
-    if previous.state in (RecordState.SUBMITTED, RecordState.DELIVERED) and previous.fingerprint:
-        kept[previous.fingerprint] = previous.facts
-    kept.pop(fingerprint, None)
-    return kept
 
 
 def _now() -> str:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse.triggers.generation import HappyHorseGenerationTrigger
 
 #: How much later than the trigger's own deadline Airflow ends a deferral, should the trigger be lost. A framework timeout reaches
-#: neither ``execute_complete`` nor ``on_kill``, so it must never be the one that fires.
-BACKSTOP = timedelta(minutes=10)
+#: neither ``execute_complete`` nor ``on_kill``, so it must never be the one that fires; the trigger's last request may take
+#: ``request_timeout``, at most 10 minutes, beyond its deadline.
+BACKSTOP = timedelta(minutes=20)
 
 
 def deferrable_by_default() -> bool:
@@ -88,7 +89,13 @@ def wait_in_worker(
         if step.notice:
             log.info("[%s] %s", name, step.notice)
         if step.renew_connection:
+            hook.get_conn().close()
             hook = type(hook)(hook.happyhorse_conn_id)
+            try:
+                hook.get_conn()
+            except (ValueError, AirflowException) as problem:
+                step = Ended("error", f"waiting for {generation_id} broke: {problem}")
+                break
         sleep(step.after)
         try:
             generation = hook.send(hook.service.get(generation_id), attempts=1)
