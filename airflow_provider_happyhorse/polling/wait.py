@@ -103,18 +103,21 @@ class Wait:
                 return Ended("error", why, self._last)
             self._key_refused = True
             return Ask(0.0, f"the service refuses the API key ({error}); reading the connection again", renew_connection=True)
-        if isinstance(error, NotFound):
+        if not isinstance(error, NotFound):
+            self._not_found_in_a_row = 0
+        else:
             self._not_found_in_a_row += 1
             if self._not_found_in_a_row >= NOT_FOUND_IN_A_ROW:
                 return Ended("error", f"the service does not know {self.generation_id} ({error})", self._last)
-        elif isinstance(error, Rejected):
+        if isinstance(error, Rejected) and not isinstance(error, NotFound):
             return Ended("error", f"the service refuses to tell about {self.generation_id} ({error})", self._last)
         if now >= self.end_time:
             return self._timeout(now, error)
         self._errors_in_a_row += 1
         backoff = self._pace * min(2.0 ** (self._errors_in_a_row - 1), LONGEST_BACKOFF)
         asked = error.retry_after if isinstance(error, (RateLimited, ServiceFault)) else None
-        delay = backoff if asked is None else asked + random * self._pace
+        # "Try again in 0 s" comes from windows that have just been reset; asking at once would meet the next refusal.
+        delay = backoff if asked is None else max(asked, self._pace) + random * self._pace
         notice = f"no answer about {self.generation_id} ({error}); still waiting" if self._errors_in_a_row == 1 else ""
         return Ask(self._until_deadline(delay, now), notice)
 
