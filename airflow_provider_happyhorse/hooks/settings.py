@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_happyhorse.api.service import Service, service_for
+from airflow_provider_happyhorse.api.service import Service, service_for, services
 from airflow_provider_happyhorse.api.table_values import flag, is_unset, number
 from airflow_provider_happyhorse.transports.endpoint import Endpoint
 
@@ -40,8 +41,9 @@ def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]
     :raises ValueError: for anything that cannot be used, with a sentence naming the connection.
     """
     try:
+        _check_extra(connection, extra)
         host = (connection.host or "").strip()
-        service = service_for(str(extra.get("service") or "").strip() or None, _with_scheme(host, connection) if host else None)
+        service = _service(str(extra.get("service") or "").strip(), _with_scheme(host, connection) if host else "")
         endpoint = Endpoint(
             base_url=_base_url(host, connection, service),
             api_key=(connection.password or "").strip(),
@@ -66,14 +68,41 @@ async def async_settings(conn_id: str) -> ConnectionSettings:
     return read_settings(conn_id, connection, await get_async_extra_dejson(connection))
 
 
+def _check_extra(connection: Connection, extra: Mapping[str, Any]) -> None:
+    """Refuse an extra that is no JSON object: Airflow logs that and takes it for empty, and a cap on credits would be lost."""
+    if extra or not connection.extra:
+        return
+    try:
+        read = json.loads(connection.extra)
+    except ValueError as problem:
+        raise ValueError(f"its extra is not JSON ({problem})") from None
+    if not isinstance(read, dict):
+        raise ValueError(f"its extra must be a JSON object, not {type(read).__name__}")
+
+
+def _service(name: str, base_url: str) -> Service:
+    """Return the service, unless the connection names one and leads to the other: it would get the other company's key."""
+    service = service_for(name or None, base_url or None)
+    host = urlsplit(base_url).hostname or ""
+    other = next((known for known in services() if known != service.name and host in (known, f"www.{known}")), "")
+    if other:
+        raise ValueError(f"`service` is {service.name} and the base URL leads to {other}")
+    return service
+
+
 def _with_scheme(host: str, connection: Connection) -> str:
     """Return the base URL of a connection given as URI parts (``happyhorse://:key@happy-horse.ai``) or as one URL in the host."""
     if "://" in host:
-        return host
+        parts = urlsplit(host)
+        missing = connection.port and parts.port is None
+        return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl() if missing else host
+    if host.count(":") > 1 and not host.startswith("["):
+        host = f"[{host}]"  # IPv6 as Airflow takes it out of a URI
     port = f":{connection.port}" if connection.port else ""
     schema = connection.schema or ""
     scheme, path = (schema, "") if schema in ("http", "https") else ("https", f"/{schema}" if schema else "")
-    return f"{scheme}://{host}{port}{path}"
+    name, slash, below = host.partition("/")
+    return f"{scheme}://{name}{port}{slash}{below}{path}"
 
 
 def _base_url(host: str, connection: Connection, service: Service) -> str:
