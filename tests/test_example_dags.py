@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,21 @@ def test_product_clips_maps_rows_with_and_without_a_group(connect: Callable[...,
     assert emulator.charged() == 6
     assert len(list(tmp_path.glob("out/**/*.mp4"))) == 6
     assert len(list(tmp_path.glob("out/**/*.json"))) == 6
+
+
+def test_coffee_scenes_publishes_a_story_of_the_summed_length_and_a_scene_from_a_picture(
+    connect: Callable[..., str], emulator: EmulatorProcess, tmp_path: Path
+) -> None:
+    connect("happyhorse.app", conn_id="happyhorse_app")
+    run = run_dag(load("coffee_scenes"), {"image_url": "https://example.com/cafe.jpg", "destination": f"file://{tmp_path}/"})
+
+    assert run.state == "success"
+    seconds = {}
+    for sidecar in tmp_path.glob("**/*.json"):
+        read = json.loads(sidecar.read_text())
+        seconds[read["name"]] = read["seconds"]
+    assert seconds == {"coffee-story": pytest.approx(7, abs=0.1), "coffee-opening": pytest.approx(4, abs=0.1)}
+    story, opening = run.xcom("story"), run.xcom("opening")
+    assert story["credits"] == story["credits_estimated"] == 7 * 40
+    assert opening["credits"] == opening["credits_estimated"] == 4 * 54
+    assert emulator.charged() == 2
