@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -82,3 +83,17 @@ def test_before_it_submits_two_more_rules_apply(state: RecordState) -> None:
     assert in_the_words_of_the_page(moved) == "stops (`SubmissionStopped`)"
     assert isinstance(moved, Stop)
     assert "rows have moved" in moved.why
+
+
+def test_a_person_can_resolve_an_ambiguous_submission_as_the_page_says() -> None:
+    text = section(PAGES["operators.md"], "### Resolve an ambiguous submission")
+    written = json.loads(re.findall(r"-d '(.*)'$", text, re.MULTILINE)[0])["value"]
+    found = decide(situation(Record.from_json(written), max_tries=5))
+    assert isinstance(found, Attach)
+    assert found.facts == {"generation_id": written["generation_id"]}
+
+    stored = record(RecordState.AMBIGUOUS, facts={}).to_json()
+    assert '`"state": "submitted"` and `"generation_id": "<its id>"`' in text
+    assert isinstance(decide(situation(Record.from_json({**stored, "state": "submitted", "generation_id": "n92abc"}), max_tries=5)), Attach)
+    assert '`"state": "not_sent"`' in text
+    assert isinstance(decide(situation(Record.from_json({**stored, "state": "not_sent"}), max_tries=5)), Submit)
