@@ -30,6 +30,12 @@ CONNECTION_FIELDS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "How long one API call may take to answer, 1 to 600 seconds. Connecting may take 10 of them.",
         {"type": ["integer", "null"], "minimum": 1, "maximum": 600, "default": 60},
     ),
+    "prices": (
+        "Prices",
+        'JSON object of credits per second (per image for image models) that override the documented ones: {"doubao-seedance-2-0": 8} '
+        'for happy-horse.ai, {"pro+sound": 90} (std, std+sound, pro, pro+sound) for happyhorse.app.',
+        {"type": ["string", "null"], "default": None},
+    ),
     "proxy": (
         "Proxy",
         "URL of an HTTP proxy (http://host:port, no credentials) for API calls and results. Without it, API calls follow the environment.",
@@ -63,7 +69,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": _modules("operators.video", "operators.upload", "operators.publish"),
+        "operators": _modules("operators.video", "operators.image", "operators.upload", "operators.publish"),
         "sensors": _modules("sensors.generation"),
         "hooks": _modules("hooks.happyhorse"),
         "triggers": _modules("triggers.generation"),

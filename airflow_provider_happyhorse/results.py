@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_happyhorse.api.generation import Generation, GenerationState
+from airflow_provider_happyhorse.api.generation import Generation, GenerationState, Kind
 
 #: XCom key under which the result is kept up to date from submission on, also when the task fails.
 XCOM_KEY = "happyhorse"
@@ -83,6 +83,11 @@ def read_reference(generation: Any) -> Reference:
         f"`generation` must be a generation's id or the whole result of the task before, not {type(generation).__name__}; "
         "did that task succeed, and is `.output` of it passed?"
     )
+
+
+def kind_of(known: Mapping[str, Any]) -> Kind:
+    """Return what a result is of; a video where nobody has said."""
+    return "image" if known.get("kind") == "image" else "video"
 
 
 def money(known: Mapping[str, Any]) -> str:

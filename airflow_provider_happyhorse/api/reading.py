@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from airflow_provider_happyhorse.api.models import VideoRequest, _Fields
+from airflow_provider_happyhorse.api.models import _Fields
 from airflow_provider_happyhorse.api.table_values import is_unset
 
 R = TypeVar("R", bound=_Fields)
@@ -17,26 +17,46 @@ _SHOWN = 60
 
 
 def read_request(fields: Mapping[str, Any], model: type[R]) -> tuple[R | None, list[str]]:
-    """Return the request, or None and every problem as a sentence.
+    """Return the request, or None and every problem as a sentence; limits are not looked at.
 
     :param fields: vendor fields under vendor names, with the values of a DAG file or of a table row.
     :param model: :class:`~airflow_provider_happyhorse.api.models.VideoRequest` or another request model.
     """
+    request, problems, _ = _read(fields, model)
+    return request, problems
+
+
+def check_request(
+    fields: Mapping[str, Any], model: type[R], limits: Callable[[R, frozenset[str]], Sequence[str]], pending: frozenset[str] = frozenset()
+) -> tuple[R | None, list[str]]:
+    """Return the request, or None and everything wrong with it at once, the limits of what can be read included.
+
+    :param limits: what a service refuses of a request, given the fields whose values are not known.
+    :param pending: fields whose values are not known yet.
+    """
+    request, problems, broken = _read(fields, model)
+    readable = request
+    if readable is None:
+        readable, _, still_broken = _read({name: value for name, value in fields.items() if name not in broken}, model)
+        if readable is None:
+            raise AssertionError(f"fields stand alone, and {still_broken} do not")
+    problems += [problem for problem in limits(readable, pending | broken) if problem not in problems]
+    return (None, problems) if problems else (request, [])
+
+
+def _read(fields: Mapping[str, Any], model: type[R]) -> tuple[R | None, list[str], frozenset[str]]:
+    """Return the request, what is wrong with it, and the fields that is wrong with."""
     named = {name: value for name, value in fields.items() if _is_name(name)}
     problems = [_not_a_name(name, value) for name, value in fields.items() if not _is_name(name)]
-    request = None
+    request, broken = None, frozenset(name for name in fields if not _is_name(name))
     try:
         request = model.model_validate(named)
     except ValidationError as refused:
         errors = refused.errors(include_url=False, include_input=False, include_context=False)
         problems += [_sentence(error["loc"], error["type"], error["msg"], model.model_fields) for error in errors]
+        broken |= {str(error["loc"][0]) for error in errors if error["loc"]}
     problems = list(dict.fromkeys(sentence for sentence in problems if sentence))
-    return (None, problems) if problems else (request, [])
-
-
-def read_video_request(fields: Mapping[str, Any]) -> tuple[VideoRequest | None, list[str]]:
-    """Return :func:`read_request` for a video."""
-    return read_request(fields, VideoRequest)
+    return (None, problems, broken) if problems else (request, [], frozenset())
 
 
 def _is_name(name: object) -> bool:

@@ -11,14 +11,15 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
 from airflow_provider_happyhorse.api.calls import Call, FilePart
 from airflow_provider_happyhorse.api.errors import ServiceError
-from airflow_provider_happyhorse.api.reading import read_video_request
+from airflow_provider_happyhorse.api.models import REQUEST_OF
+from airflow_provider_happyhorse.api.reading import check_request
 from airflow_provider_happyhorse.api.retry import ATTEMPTS
 from airflow_provider_happyhorse.hooks.settings import ConnectionSettings, read_settings
 from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 
 if TYPE_CHECKING:
-    from airflow_provider_happyhorse.api.generation import Credits, Generation
-    from airflow_provider_happyhorse.api.models import VideoRequest
+    from airflow_provider_happyhorse.api.generation import Credits, Generation, Kind
+    from airflow_provider_happyhorse.api.models import GenerationRequest
     from airflow_provider_happyhorse.api.pricing import Estimate
     from airflow_provider_happyhorse.api.service import Service
     from airflow_provider_happyhorse.transports.sync import SyncTransport
@@ -103,30 +104,30 @@ class HappyHorseHook(BaseHook):
         """
         return self.transport.send(call, attempts=attempts)
 
-    def check(self, request: Mapping[str, Any]) -> list[str]:
+    def check(self, request: Mapping[str, Any], *, kind: Kind = "video") -> list[str]:
         """Return everything wrong with a request, as sentences; an empty list means it may be sent. Sends nothing.
 
         :param request: vendor fields under vendor names.
+        :param kind: what it asks for, ``video`` or ``image``.
         """
-        read, problems = read_video_request(request)
-        return problems if read is None else self.service.check(read)
+        return self._read(request, kind)[1]
 
-    def estimate(self, request: Mapping[str, Any]) -> Estimate:
-        """Return what the vendor's price table makes of a request. Sends nothing.
+    def estimate(self, request: Mapping[str, Any], *, kind: Kind = "video") -> Estimate:
+        """Return what the vendor's price table, and the connection's prices, make of a request. Sends nothing.
 
         :raises ValueError: for a request that may not be sent.
         """
-        return self.service.estimate(self._checked(request))
+        return self.service.estimate(self._checked(request, kind), self.settings.prices)
 
-    def estimate_credits(self, request: Mapping[str, Any]) -> int | None:
-        """Return the credits a request should cost, None when the vendor's table has no price for it. Sends nothing.
+    def estimate_credits(self, request: Mapping[str, Any], *, kind: Kind = "video") -> int | None:
+        """Return the credits a request should cost, None when nobody knows its price. Sends nothing.
 
         :raises ValueError: for a request that may not be sent.
         """
-        return self.estimate(request).credits
+        return self.estimate(request, kind=kind).credits
 
-    def submit(self, request: Mapping[str, Any]) -> Generation:
-        """Submit a video. **It pays on every call**: there is no record here, and a second call is a second video.
+    def submit(self, request: Mapping[str, Any], *, kind: Kind = "video") -> Generation:
+        """Submit a video or an image. **It pays on every call**: there is no record here, and a second call is a second one.
 
         Use :class:`~airflow_provider_happyhorse.operators.video.HappyHorseGenerateVideoOperator` in a DAG.
 
@@ -134,14 +135,15 @@ class HappyHorseHook(BaseHook):
         :raises airflow_provider_happyhorse.api.errors.Ambiguous: when it may have been accepted; do not call again blindly.
         :raises airflow_provider_happyhorse.api.errors.ServiceError: for every other ending; nothing was paid.
         """
-        return self.send(self.service.submit(self._checked(request)))
+        return self.send(self.service.submit(self._checked(request, kind)))
 
-    def get_generation(self, generation_id: str) -> Generation:
+    def get_generation(self, generation_id: str, *, kind: Kind = "video") -> Generation:
         """Return how a generation is doing.
 
+        :param kind: what was asked for.
         :raises airflow_provider_happyhorse.api.errors.ServiceError: what the call ended with; says nothing about the generation.
         """
-        return self.send(self.service.get(generation_id))
+        return self.send(self.service.get(generation_id, kind=kind))
 
     def list_generations(self, page: int = 1, limit: int = 20) -> list[Generation]:
         """Return the account's generations, as the service orders them (happy-horse.ai).
@@ -180,11 +182,13 @@ class HappyHorseHook(BaseHook):
         except (ServiceError, ValueError, AirflowException) as problem:
             return False, str(problem)
 
-    def _checked(self, request: Mapping[str, Any]) -> VideoRequest:
-        read, problems = read_video_request(request)
-        if read is not None:
-            problems = self.service.check(read)
-        if read is None or problems:
+    def _read(self, request: Mapping[str, Any], kind: Kind) -> tuple[GenerationRequest | None, list[str]]:
+        service = self.service
+        return check_request(request, REQUEST_OF[kind], lambda read, unknown: service.check(read, pending=unknown))
+
+    def _checked(self, request: Mapping[str, Any], kind: Kind) -> GenerationRequest:
+        read, problems = self._read(request, kind)
+        if read is None:
             raise ValueError("; ".join(problems))
         return read
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_happyhorse.api.pricing import NO_PRICES, Prices
 from airflow_provider_happyhorse.api.service import Service, service_for, services
 from airflow_provider_happyhorse.api.table_values import flag, is_unset, number
 from airflow_provider_happyhorse.transports.endpoint import Endpoint
@@ -25,6 +27,7 @@ class ConnectionSettings:
     :param endpoint: where that is, and the key.
     :param max_credits: the most credits one generation may be estimated at, None for no cap.
     :param allow_private_results: result URLs may lead to private addresses.
+    :param prices: credits per second (or per image), overriding the vendor's table; see ``api/pricing.py`` for the names.
     """
 
     conn_id: str
@@ -32,6 +35,7 @@ class ConnectionSettings:
     endpoint: Endpoint
     max_credits: int | None = None
     allow_private_results: bool = False
+    prices: Prices = NO_PRICES
 
 
 def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]) -> ConnectionSettings:
@@ -51,10 +55,11 @@ def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]
             proxy=str(extra.get("proxy") or "").strip() or None,
         )
         cap = None if is_unset(extra.get("max_credits")) else int(_in_range(extra, "max_credits", 0, 10**9, 0))
+        prices = _prices(extra.get("prices"))
         allow = False if is_unset(extra.get("allow_private_results")) else flag(extra["allow_private_results"])
     except ValueError as problem:
         raise ValueError(f"connection {conn_id!r}: {problem}") from None
-    return ConnectionSettings(conn_id, service, endpoint, cap, allow)
+    return ConnectionSettings(conn_id, service, endpoint, cap, allow, prices)
 
 
 async def async_settings(conn_id: str) -> ConnectionSettings:
@@ -68,16 +73,16 @@ async def async_settings(conn_id: str) -> ConnectionSettings:
     return read_settings(conn_id, connection, await get_async_extra_dejson(connection))
 
 
-def _check_extra(connection: Connection, extra: Mapping[str, Any]) -> None:
-    """Refuse an extra that is no JSON object: Airflow logs that and takes it for empty, and a cap on credits would be lost."""
+def _check_extra(connection: Connection, extra: Any) -> None:
+    """Refuse an extra that is no JSON object: Airflow 2.11 logs that and takes it for empty, and a cap on credits would be lost."""
+    if not isinstance(extra, Mapping):
+        raise ValueError(f"its extra must be a JSON object, not {type(extra).__name__}")
     if extra or not connection.extra:
         return
     try:
-        read = json.loads(connection.extra)
+        json.loads(connection.extra)
     except ValueError as problem:
         raise ValueError(f"its extra is not JSON ({problem})") from None
-    if not isinstance(read, dict):
-        raise ValueError(f"its extra must be a JSON object, not {type(read).__name__}")
 
 
 def _service(name: str, base_url: str) -> Service:
@@ -88,6 +93,27 @@ def _service(name: str, base_url: str) -> Service:
     if other:
         raise ValueError(f"`service` is {service.name} and the base URL leads to {other}")
     return service
+
+
+def _prices(given: Any) -> Prices:
+    """Return the connection's prices, from an object or the JSON text that a form field holds."""
+    if is_unset(given):
+        return NO_PRICES
+    try:
+        read = json.loads(given) if isinstance(given, str) else given
+    except ValueError as problem:
+        raise ValueError(f"`prices` is not JSON ({problem})") from None
+    if not isinstance(read, Mapping):
+        raise ValueError(f'`prices` must be an object such as {{"seedance-1-5-pro": 5}}, not {type(read).__name__}')
+    prices = {}
+    for name, price in read.items():
+        try:
+            prices[str(name)] = Decimal(str(number(price)))
+        except ValueError as problem:
+            raise ValueError(f"`prices`: {name} {problem}") from None
+        if prices[str(name)] < 0:
+            raise ValueError(f"`prices`: {name} must be 0 or more, not {price}")
+    return prices
 
 
 def _with_scheme(host: str, connection: Connection) -> str:

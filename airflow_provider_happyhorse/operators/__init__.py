@@ -6,17 +6,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_happyhorse.operators.image import HappyHorseGenerateImageOperator
     from airflow_provider_happyhorse.operators.publish import HappyHorsePublishOperator
     from airflow_provider_happyhorse.operators.upload import HappyHorseUploadImageOperator
     from airflow_provider_happyhorse.operators.video import HappyHorseGenerateVideoOperator
 
 _HOMES = {
+    "HappyHorseGenerateImageOperator": "image",
     "HappyHorseGenerateVideoOperator": "video",
     "HappyHorsePublishOperator": "publish",
     "HappyHorseUploadImageOperator": "upload",
 }
 
-__all__ = ["HappyHorseGenerateVideoOperator", "HappyHorsePublishOperator", "HappyHorseUploadImageOperator"]
+__all__ = [
+    "HappyHorseGenerateImageOperator",
+    "HappyHorseGenerateVideoOperator",
+    "HappyHorsePublishOperator",
+    "HappyHorseUploadImageOperator",
+]
 
 
 def __getattr__(name: str) -> Any:

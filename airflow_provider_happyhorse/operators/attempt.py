@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_happyhorse._compat import TaskLog
+    from airflow_provider_happyhorse.api.generation import Kind
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 
 
@@ -32,6 +33,7 @@ class Attempt:
     """
 
     task_id: str
+    kind: Kind
     identity: Identity
     hook: HappyHorseHook
     ledger: Ledger
@@ -49,7 +51,7 @@ class Attempt:
         asked: Asked,
         inputs: Mapping[str, Any] | None,
         pay_again_on: Any,
-        kind: str,
+        kind: Kind,
         hook: HappyHorseHook,
     ) -> Attempt:
         """Read what identifies the clip, and the record.
@@ -71,7 +73,7 @@ class Attempt:
             raise InvalidArguments(f"task {task_id!r}: {'; '.join(problems)}. Nothing was submitted")
         identity = read_identity(asked, task_id=task_id, map_index=stamp.map_index)
         if inputs is None:
-            clip = read_clip(asked, name=identity.name, service=settings.service, connection_cap=None)[0]
+            clip = read_clip(asked, kind=kind, name=identity.name, settings=settings)[0]
             inputs = clip.request.given() if clip else {"prompt": asked.prompt, "request": asked.request}
         mark = fingerprint(
             kind=kind, service=settings.service.name, base_url=settings.endpoint.base_url, take=identity.take, request=plain_json(inputs)
@@ -81,7 +83,7 @@ class Attempt:
             record = ledger.read()
         except UnreadableRecord as problem:
             raise SubmissionStopped(f"[{identity.name}] stopped: {problem}. It is {ledger.where()}; nothing was submitted") from problem
-        return cls(task_id, identity, hook, ledger, stamp, record, mark, words)
+        return cls(task_id, kind, identity, hook, ledger, stamp, record, mark, words)
 
     def decision(self) -> Decision:
         """Return what this try does."""
@@ -116,8 +118,7 @@ class Attempt:
 
         :raises InvalidArguments: with everything that is wrong with it; nothing was sent.
         """
-        settings = self.hook.settings
-        clip, problems = read_clip(asked, name=self.identity.name, service=settings.service, connection_cap=settings.max_credits)
+        clip, problems = read_clip(asked, kind=self.kind, name=self.identity.name, settings=self.hook.settings)
         if clip is None:
             raise InvalidArguments(f"task {self.task_id!r} [{self.identity.name}]: {'; '.join(problems)}. Nothing was submitted")
         return clip
@@ -125,7 +126,7 @@ class Attempt:
     def stopped(self, stop: Stop, asked: Asked) -> Exception:
         """Return the exception for a stop: what is known, what it would cost to go on, and the ways out."""
         name, service, entry = self.identity.name, self.hook.service.name, self.ledger.where()
-        cost = cost_of(read_clip(asked, name=name, service=self.hook.service, connection_cap=None)[0])
+        cost = cost_of(read_clip(asked, kind=self.kind, name=name, settings=self.hook.settings)[0])
         match stop.kind:
             case "ambiguous":
                 return AmbiguousSubmission(f"[{name}] {stop.why}. {way_out_of_ambiguity(service, self.ledger, cost)}")

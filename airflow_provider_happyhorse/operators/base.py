@@ -41,6 +41,7 @@ from airflow_provider_happyhorse.results import XCOM_KEY, money, new_result
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_happyhorse.api.generation import Kind
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 
 
@@ -60,7 +61,7 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
     operator_extra_links = (HappyHorseVideoLink(),)
     ui_color = "#f3e8d2"
-    kind: ClassVar[str]
+    kind: ClassVar[Kind]
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ class HappyHorseGenerateOperator(GridNames, BaseOperator):
         return Asked(prompt=self.prompt, request=self.request, name=self.name, take=self.take, max_credits=self.max_credits)
 
     def _problems_at_parse_time(self) -> list[str]:
-        problems = problems_at_parse_time(self._asked())
+        problems = problems_at_parse_time(self._asked(), self.kind)
         if is_literal(self.pay_again_on):
             problems += read_pay_again_on(self.pay_again_on)[1]
         if is_literal(self.timeout) and not (isinstance(self.timeout, (int, float)) and self.timeout > 0):

@@ -13,7 +13,9 @@ from airflow_provider_happyhorse.ledger.decision import PAY_AGAIN_WORDS, PayAgai
 from airflow_provider_happyhorse.operators.literals import is_literal, literal_fields
 
 if TYPE_CHECKING:
-    from airflow_provider_happyhorse.api.models import VideoRequest
+    from airflow_provider_happyhorse.api.generation import Kind
+    from airflow_provider_happyhorse.api.models import GenerationRequest
+    from airflow_provider_happyhorse.hooks.settings import ConnectionSettings
 
 #: What a request mapping (a table row) may carry besides vendor fields.
 BESIDES = ("name", "take", "max_credits")
@@ -48,7 +50,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Clip:
-    """One video an author asks for, checked against the service it goes to.
+    """One video or image an author asks for, checked against the service it goes to.
 
     :param name: the clip's name.
     :param request: the vendor's fields.
@@ -57,7 +59,7 @@ class Clip:
     """
 
     name: str
-    request: VideoRequest
+    request: GenerationRequest
     estimate: Estimate
     max_credits: int | None
 
@@ -76,24 +78,24 @@ def read_identity(asked: Asked, *, task_id: str, map_index: int) -> Identity:
     return Identity(name=name or (f"{task_id}-{map_index}" if mapped else task_id), named=bool(name) or not mapped, take=take)
 
 
-def read_clip(asked: Asked, *, name: str, service: Service, connection_cap: int | None) -> tuple[Clip | None, list[str]]:
+def read_clip(asked: Asked, *, kind: Kind, name: str, settings: ConnectionSettings) -> tuple[Clip | None, list[str]]:
     """Return the clip, or None and everything wrong with it, in the author's parameter names.
 
     :param name: the clip's name, see :func:`read_identity`.
-    :param connection_cap: the connection's ``max_credits``; the lower of the two applies.
+    :param settings: of the connection, whose cap and prices apply; of two caps the lower.
     """
     fields, besides, problems = _merged(asked)
-    request, refused = _read(fields)
-    problems += refused if request is None else service.check(request)
+    request, refused = _check(kind, fields, settings.service, frozenset())
     cap, cap_problems = _read_cap(besides["max_credits"])
-    problems += read_name(besides["name"])[1] + cap_problems
+    problems += refused + read_name(besides["name"])[1] + cap_problems
     if request is None or problems:
         return None, problems
-    caps = [limit for limit in (cap, connection_cap) if limit is not None]
-    return Clip(name=name, request=request, estimate=service.estimate(request), max_credits=min(caps, default=None)), []
+    caps = [limit for limit in (cap, settings.max_credits) if limit is not None]
+    estimate = settings.service.estimate(request, settings.prices)
+    return Clip(name=name, request=request, estimate=estimate, max_credits=min(caps, default=None)), []
 
 
-def problems_at_parse_time(asked: Asked) -> list[str]:
+def problems_at_parse_time(asked: Asked, kind: Kind) -> list[str]:
     """Return what is certainly wrong in the values that are final already; the service is not known, so it is what both would refuse."""
     problems: list[str] = []
     if is_literal(asked.prompt) and asked.prompt is not None and (not isinstance(asked.prompt, str) or is_unset(asked.prompt)):
@@ -114,10 +116,8 @@ def problems_at_parse_time(asked: Asked) -> list[str]:
         problems.append("`prompt` is given twice: as `prompt` and inside `request`")
     if asked.prompt is not None:
         pending |= {"prompt"}
-    request, refused = _read({key: value for key, value in fields.items() if key not in BESIDES})
-    if request is None:
-        return problems + refused
-    found = [service.check(request, pending=pending) for service in services().values()]
+    given = {key: value for key, value in fields.items() if key not in BESIDES}
+    found = [_check(kind, given, service, pending)[1] for service in services().values()]
     return problems + (min(found, key=len) if all(found) else [])
 
 
@@ -144,11 +144,12 @@ def read_pay_again_on(words: Any) -> tuple[frozenset[PayAgain], list[str]]:
     return frozenset(cast("set[PayAgain]", read - set(unknown))), [problem] if unknown else []
 
 
-def _read(fields: Mapping[str, Any]) -> tuple[VideoRequest | None, list[str]]:
+def _check(kind: Kind, fields: Mapping[str, Any], service: Service, pending: frozenset[str]) -> tuple[GenerationRequest | None, list[str]]:
     # pydantic is loaded here, when there is a request to check, and not by every DAG file that imports an operator.
-    from airflow_provider_happyhorse.api.reading import read_video_request
+    from airflow_provider_happyhorse.api.models import REQUEST_OF
+    from airflow_provider_happyhorse.api.reading import check_request
 
-    return read_video_request(fields)
+    return check_request(fields, REQUEST_OF[kind], lambda request, unknown: service.check(request, pending=unknown), pending)
 
 
 def _merged(asked: Asked) -> tuple[dict[str, Any], dict[str, Any], list[str]]:

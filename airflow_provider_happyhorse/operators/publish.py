@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments, PublishFailed
 from airflow_provider_happyhorse.operators.literals import is_literal
-from airflow_provider_happyhorse.results import read_reference
+from airflow_provider_happyhorse.results import kind_of, read_reference
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -106,7 +106,7 @@ def _fresh_urls(hook: HappyHorseHook, known: Mapping[str, Any]) -> Callable[[], 
 
     def ask() -> Sequence[str]:
         try:
-            generation = hook.get_generation(generation_id)
+            generation = hook.get_generation(generation_id, kind=kind_of(known))
         except ServiceError as error:
             raise GenerationUnreachable(f"{generation_id}: the service does not tell where the result is: {error}") from error
         if not generation.state.ended:

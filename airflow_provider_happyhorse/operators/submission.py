@@ -131,7 +131,7 @@ class Submission:
     def facts(self, **known: Any) -> dict[str, Any]:
         """Return the flat result of this clip, with what is known of it."""
         service, conn_id = self._hook.service.name, self._hook.happyhorse_conn_id
-        result = new_result(name=self._clip.name, kind="video", service=service, happyhorse_conn_id=conn_id)
+        result = new_result(name=self._clip.name, kind=self._clip.request.kind, service=service, happyhorse_conn_id=conn_id)
         return {**result, **self._clip.facts(), **known}
 
     def _submitted(self, generation: Generation) -> Record:

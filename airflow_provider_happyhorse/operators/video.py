@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from airflow_provider_happyhorse.api.generation import Kind
 from airflow_provider_happyhorse.operators.base import HappyHorseGenerateOperator
 
 
@@ -39,4 +42,4 @@ class HappyHorseGenerateVideoOperator(HappyHorseGenerateOperator):
     :raises PublishFailed: the result could not be stored; it stays at the service and a clear publishes it without paying.
     """
 
-    kind = "video"
+    kind: ClassVar[Kind] = "video"

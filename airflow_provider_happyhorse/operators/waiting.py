@@ -14,7 +14,7 @@ from airflow_provider_happyhorse.api.errors import NotFound, Rejected, ServiceEr
 from airflow_provider_happyhorse.api.generation import GenerationState
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationTimeout, GenerationUnreachable
 from airflow_provider_happyhorse.polling.wait import Ask, Ended, Ending, Wait
-from airflow_provider_happyhorse.results import money, new_result, with_generation
+from airflow_provider_happyhorse.results import kind_of, money, new_result, with_generation
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse._compat import TaskLog
@@ -98,7 +98,7 @@ def wait_in_worker(
                 break
         sleep(step.after)
         try:
-            generation = hook.send(hook.service.get(generation_id), attempts=1)
+            generation = hook.send(hook.service.get(generation_id, kind=kind_of(known)), attempts=1)
         except ServiceError as error:
             step = wait.on_error(error, now=clock(), random=random())
         else:
@@ -114,7 +114,7 @@ def look_once(
     :param refusals: let the service's own refusals out (a revoked key), for a caller that would ask like this for ever.
     """
     try:
-        generation = hook.send(hook.service.get(generation_id), attempts=1)
+        generation = hook.send(hook.service.get(generation_id, kind=kind_of(known)), attempts=1)
     except ServiceError as error:
         if refusals and isinstance(error, Rejected) and not isinstance(error, NotFound):
             raise

@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.hooks.settings import async_settings
 from airflow_provider_happyhorse.polling.wait import Ask, Ended, Wait
-from airflow_provider_happyhorse.results import new_result, with_generation
+from airflow_provider_happyhorse.results import kind_of, new_result, with_generation
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse.hooks.settings import ConnectionSettings
@@ -87,7 +87,7 @@ class HappyHorseGenerationTrigger(BaseTrigger):
         wait = Wait(generation_id=self.generation_id, started_at=started, end_time=self.end_time, first_delay=self.first_poll_delay)
         settings = await self._settings()
         transport = AioTransport(settings.endpoint)
-        call = settings.service.get(self.generation_id)
+        call = settings.service.get(self.generation_id, kind=kind_of(self.known))
         step: Ask | Ended = wait.first(now=started)
         try:
             while isinstance(step, Ask):

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_happyhorse.api.calls import Call, FilePart, Response
 from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.api.models import VideoRequest
-from airflow_provider_happyhorse.api.reading import read_video_request
+from airflow_provider_happyhorse.api.reading import read_request
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>403 Forbidden</title></head><body>firewall</body></html>"
 IMAGE = FilePart("image", "shoe.png", "image/png", b"\x89PNG\r\n\x1a\n")
@@ -37,13 +37,13 @@ def ending(call: Call[Any], response: Response) -> ServiceError:
 
 def request_of(**fields: Any) -> VideoRequest:
     """Return a request that can be read."""
-    request, problems = read_video_request(fields)
+    request, problems = read_request(fields, VideoRequest)
     assert request is not None, problems
     return request
 
 
 def problems_of(**fields: Any) -> list[str]:
     """Return the sentences about fields that cannot be read."""
-    request, problems = read_video_request(fields)
+    request, problems = read_request(fields, VideoRequest)
     assert request is None
     return problems

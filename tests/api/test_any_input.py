@@ -13,7 +13,7 @@ from airflow_provider_happyhorse.api.calls import Call, Response
 from airflow_provider_happyhorse.api.envelope import rate_limit_of, retry_after_of
 from airflow_provider_happyhorse.api.errors import Ambiguous, RateLimited, Rejected, ServiceError
 from airflow_provider_happyhorse.api.models import Generation, VideoRequest
-from airflow_provider_happyhorse.api.reading import read_video_request
+from airflow_provider_happyhorse.api.reading import read_request
 from airflow_provider_happyhorse.api.retry import delay_before_retry
 from airflow_provider_happyhorse.api.service import Service, services
 from tests.api import test_happy_horse_ai, test_happyhorse_app
@@ -178,7 +178,7 @@ good_rows = st.fixed_dictionaries(
 @quick
 @given(row=st.one_of(rows, rows, good_rows))
 def test_no_row_raises_and_what_passes_can_be_sent(row: dict[Any, Any]) -> None:
-    request, problems = read_video_request(row)
+    request, problems = read_request(row, VideoRequest)
     assert (request is None) == bool(problems)
     assert all(problem.isprintable() and len(problem) < 250 for problem in problems)
     if request is None:

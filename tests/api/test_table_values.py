@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_happyhorse.api.reading import read_video_request
+from airflow_provider_happyhorse.api.models import VideoRequest
+from airflow_provider_happyhorse.api.reading import read_request
 from airflow_provider_happyhorse.api.table_values import is_unset
 from tests.api.answers import problems_of, request_of
 
@@ -216,7 +217,7 @@ def test_every_problem_of_a_row_is_named() -> None:
 
 def test_a_row_with_too_many_cells_is_explained() -> None:
     rows = list(csv.DictReader(io.StringIO("prompt,duration\na cat, dog and bird,5\na cat,5,,\n")))
-    surplus, trailing_commas = (read_video_request(row) for row in rows)
+    surplus, trailing_commas = (read_request(row, VideoRequest) for row in rows)
     assert surplus[0] is None
     assert "the row has more cells than the table has columns; an unquoted comma in a text does this" in surplus[1]
     assert trailing_commas[0] is not None
@@ -225,7 +226,7 @@ def test_a_row_with_too_many_cells_is_explained() -> None:
 
 @pytest.mark.parametrize("name", [1, 1.5, ("a", "b"), b"prompt", "\ud800", "a\x00b", "a\nb"], ids=repr)
 def test_a_name_that_is_none_is_explained(name: Any) -> None:
-    request, problems = read_video_request({name: "x", "prompt": "a"})
+    request, problems = read_request({name: "x", "prompt": "a"}, VideoRequest)
     assert request is None
     assert len(problems) == 1
     assert problems[0].startswith("a field's name must be printable text, not ")
