@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ class ConnectionSettings:
     endpoint: Endpoint
     max_credits: int | None = None
     allow_private_results: bool = False
-    prices: Prices = NO_PRICES
+    prices: Prices = field(default_factory=dict)
 
 
 def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]) -> ConnectionSettings:
