@@ -74,11 +74,7 @@ async def async_settings(conn_id: str) -> ConnectionSettings:
 
 
 def _check_extra(connection: Connection, extra: Any) -> None:
-<<<<<<< Updated upstream
-    """Refuse an extra that is no JSON object: Airflow 2.11 logs that and takes it for empty, and a cap on credits would be lost."""
-=======
     """Refuse an extra that is no JSON object: Airflow 2.11 and 3.3 log that and take it for empty; a cap on credits would be lost."""
->>>>>>> Stashed changes
     if not isinstance(extra, Mapping):
         raise ValueError(f"its extra must be a JSON object, not {type(extra).__name__}")
     if extra or not connection.extra:
