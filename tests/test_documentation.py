@@ -15,13 +15,14 @@ from airflow.providers.common.compat.sdk import AirflowFailException, Connection
 import airflow_provider_happyhorse
 from airflow_provider_happyhorse import exceptions
 from airflow_provider_happyhorse.api import happy_horse_ai_answers, happy_horse_ai_limits, happyhorse_app_answers, happyhorse_app_limits
-from airflow_provider_happyhorse.api.models import Element, Shot, VideoRequest
+from airflow_provider_happyhorse.api.models import Element, ImageRequest, Shot, VideoRequest
 from airflow_provider_happyhorse.api.pricing import Estimate
 from airflow_provider_happyhorse.api.service import services
 from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 from airflow_provider_happyhorse.hooks.settings import read_settings
 from airflow_provider_happyhorse.ledger.decision import PAY_AGAIN_WORDS
 from airflow_provider_happyhorse.operators import (
+    HappyHorseGenerateImageOperator,
     HappyHorseGenerateVideoOperator,
     HappyHorsePublishOperator,
     HappyHorseUploadImageOperator,
@@ -146,7 +147,7 @@ def test_the_operators_page_has_methods_the_hook_has() -> None:
             for parameter in signature.parameters.values()
             if parameter.name != "self"
         ]
-        assert arguments == ", ".join(given)
+        assert arguments == ", ".join(given).replace("'", '"')
 
 
 # -- services ----------------------------------------------------------------------------------------------------------------------------
@@ -198,6 +199,22 @@ def test_the_services_page_has_the_prices_that_are_estimated_with_their_day() ->
         assert estimated("happyhorse.app", mode=mode).credits == int(loud) * seconds
 
 
+def test_the_services_page_has_the_fields_and_the_price_of_an_image() -> None:
+    text = section(PAGES["services.md"], "## Images")
+    assert set(table(text)) == set(ImageRequest.model_fields)
+    estimate = services()["happy-horse.ai"].estimate(ImageRequest.model_validate({"prompt": "x"}))
+    assert f"for {estimate.credits} credits each (as of {estimate.prices_of})" in text
+    assert estimate.assumed == (f"model={words(table(text)['model'][2])[0]}",)
+    assert words(table(text)["output_format"][1]) == list(happy_horse_ai_limits.OUTPUT_FORMATS)
+    assert words(table(text)["resolution"][1]) == list(happy_horse_ai_limits.IMAGE_RESOLUTIONS)
+
+
+def test_the_image_operator_has_the_arguments_of_the_video_operator() -> None:
+    assert "the same arguments, result, record and errors" in section(PAGES["operators.md"], "## Generate an image")
+    assert inspect.signature(HappyHorseGenerateImageOperator) == inspect.signature(HappyHorseGenerateVideoOperator)
+    assert HappyHorseGenerateImageOperator.template_fields == HappyHorseGenerateVideoOperator.template_fields
+
+
 def test_the_services_page_has_every_documented_error_code() -> None:
     documented = set(words(section(PAGES["services.md"], "## Errors")))
     assert {*happy_horse_ai_answers.REFUSALS, *happy_horse_ai_answers.FAULTS, happy_horse_ai_answers.RATE_LIMIT} <= documented
@@ -207,11 +224,12 @@ def test_the_services_page_has_every_documented_error_code() -> None:
 def test_the_services_page_names_only_capabilities_the_services_have() -> None:
     capabilities = {
         "upload of images": "upload",
+        "images": "images",
         "list of generations, balance": "list",
     }
     for line, capability in capabilities.items():
         ours, theirs = re.findall(rf"^\| {line} \| (\w+)[^|]*\| (\w+)", PAGES["services.md"], re.MULTILINE)[0]
-        assert (ours == "yes", theirs == "yes") == tuple(
+        assert (ours != "no", theirs != "no") == tuple(
             capability in services()[name].capabilities for name in ("happy-horse.ai", "happyhorse.app")
         )
 
