@@ -29,11 +29,13 @@ class RateLimited(ServiceError):
     """HTTP 429: not accepted, too many requests. Another try after ``retry_after`` seconds helps.
 
     :param retry_after: seconds the service asks to wait, or None when it does not say.
+    :param code: the vendor's own word, ``""`` when it gave none.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, code: str = "") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.code = code
 
 
 class Rejected(ServiceError):
@@ -81,10 +83,11 @@ class NotFound(Rejected):
 class ServiceFault(ServiceError):
     """5xx, or an answer that is not the service's own (a proxy's 403). Another try may help; see :class:`Ambiguous` when paying."""
 
-    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None, code: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+        self.code = code
 
 
 class BadResponse(ServiceError):

@@ -81,14 +81,14 @@ def _error(response: Response, envelope: Mapping[str, Any]) -> ServiceError:
     message = error_text(problem) or error_text(envelope.get("message")) or "no reason given"
     shown = f"HTTP {status}{f' {code}' if code else ''}: {message}" if problem else str(unexpected(response, "a success"))
     if status == 429:
-        return RateLimited(shown, retry_after=retry_after_of(response.headers))
+        return RateLimited(shown, retry_after=retry_after_of(response.headers), code=code)
     if status >= 500 or code in FAULTS:
         asked = retry_after_of(response.headers) if "retry-after" in response.headers else None
-        return ServiceFault(shown, status=status, retry_after=asked)
+        return ServiceFault(shown, status=status, retry_after=asked, code=code)
     if status < 200 or 300 <= status < 400:
         return unexpected(response, "the documented {data, error}")
     if code == RATE_LIMIT:
-        return RateLimited(shown, retry_after=retry_after_of(response.headers))
+        return RateLimited(shown, retry_after=retry_after_of(response.headers), code=code)
     if code in REFUSALS:
         return REFUSALS[code](message, status=status, code=code)
     if status == 401 and not is_page(response):

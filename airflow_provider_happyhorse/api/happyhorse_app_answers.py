@@ -98,14 +98,14 @@ def error_of(response: Response, envelope: Mapping[str, Any] | None) -> ServiceE
     if not envelope:
         shown = str(unexpected(response, "a success"))
     if response.status == 429:
-        return RateLimited(shown, retry_after=retry_after_of(response.headers))
+        return RateLimited(shown, retry_after=retry_after_of(response.headers), code=word)
     if response.status >= 500 or claimed in range(500, 600) or word == "INTERNAL_ERROR":
         asked = retry_after_of(response.headers) if "retry-after" in response.headers else None
-        return ServiceFault(shown, status=status, retry_after=asked)
+        return ServiceFault(shown, status=status, retry_after=asked, code=word)
     if claimed == 0 or claimed in range(200, 300) or not (200 <= response.status < 300 or response.status >= 400):
         return unexpected(response, "the documented {code, message, data}, or an error that is one throughout")
     if status == 429 or word == "RATE_LIMITED":
-        return RateLimited(shown, retry_after=retry_after_of(response.headers))
+        return RateLimited(shown, retry_after=retry_after_of(response.headers), code=word)
     if word:
         return REFUSALS[word](message, status=status, code=word)
     if (envelope and status in REFUSING) or (status == 401 and not is_page(response)):
