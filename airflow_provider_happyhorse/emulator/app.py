@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from .control import control_routes
 from .faults import FaultMiddleware
@@ -73,9 +74,16 @@ async def _in_the_vendors_words(request: Request, error: Exception) -> Response:
     """Answer unknown paths, wrong methods and our own bugs as the service at that path would."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = str(error.detail) if isinstance(error, HTTPException) else "The emulator failed; see its terminal."
+    headers = {"Allow": ", ".join(_methods(request))} if status == 405 else None
     wire = wire_format_at(request.url.path)
     if wire is None:
         content = error.detail if isinstance(error, HTTPException) else detail
-        return JSONResponse({"detail": content}, status_code=status)
+        return JSONResponse({"detail": content}, status_code=status, headers=headers)
     status, body = wire.refusal(Refusal(_KINDS.get(status, "internal"), detail))
-    return JSONResponse(body, status_code=status)
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return what the path of a request can be asked with; the framework itself names the methods of one route only."""
+    there = [route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in there for method in route.methods or ()})

@@ -49,6 +49,19 @@ class Finish(_Body):
     failure: str | None = None
 
 
+class Refused(BaseModel):
+    """Why a control endpoint does not do what it was asked: a sentence, or pydantic's list of problems."""
+
+    detail: str | list[dict[str, Any]]
+
+
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refused, "description": "Not JSON"},
+    422: {"model": Refused, "description": "Not understood"},
+}
+_UNKNOWN_JOB: dict[int | str, dict[str, Any]] = {404: {"model": Refused, "description": "No such job"}}
+
+
 def control_routes(state: EmulatorState) -> APIRouter:
     """Build the control endpoints."""
     router = APIRouter(prefix="/_emulator", tags=["emulator control"])
@@ -90,7 +103,7 @@ def control_routes(state: EmulatorState) -> APIRouter:
         armed = [{**one.rule.model_dump(), "struck": one.struck} for one in state.faults.armed()]
         return {"armed": armed, "catalogue": describe_catalogue()}
 
-    @router.post("/faults", status_code=201)
+    @router.post("/faults", status_code=201, responses=_REFUSED)
     async def arm(rule: FaultRule) -> dict[str, Any]:
         try:
             return state.faults.arm(rule).rule.model_dump()
@@ -104,7 +117,7 @@ def control_routes(state: EmulatorState) -> APIRouter:
         state.faults.clear()
         return {"armed": []}
 
-    @router.post("/jobs", status_code=201)
+    @router.post("/jobs", status_code=201, responses=_REFUSED)
     async def seed(body: Seed) -> dict[str, Any]:
         ages = body.age_seconds if isinstance(body.age_seconds, list) else [body.age_seconds] * body.count
         if len(ages) != body.count:
@@ -125,7 +138,7 @@ def control_routes(state: EmulatorState) -> APIRouter:
         ]
         return {"ids": [job.id for job in started]}
 
-    @router.post("/finish")
+    @router.post("/finish", responses=_REFUSED | _UNKNOWN_JOB)
     async def finish(body: Finish | None = None) -> dict[str, Any]:
         wanted = body or Finish()
         if wanted.id is not None and state.jobs.get(wanted.id) is None:

@@ -33,7 +33,7 @@ class FaultRule(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    fault: str
+    fault: str = Field(json_schema_extra={"enum": [*sorted(CATALOGUE)]})
     method: str = "*"
     path: str = "*"
     after: int = Field(default=0, ge=0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from .accounts import Account, Accounts
 from .limits import RateLimits
@@ -17,6 +17,8 @@ from .refusals import Refusal, invalid
 from .wire_formats import Json, WireFormat
 
 Model = TypeVar("Model", bound=BaseModel)
+# As RFC 3986 writes a URL, without a user's name and password; of bracketed addresses only this machine's, for emulators that listen there.
+Url = Annotated[str, StringConstraints(pattern=r"^https?://([A-Za-z0-9._-]+|\[::1\])(:[0-9]{1,5})?([/?#][!-~]*)?$")]
 
 
 class Fields(BaseModel):
@@ -86,11 +88,6 @@ def read_query(request: Request, model: type[Model]) -> Model:
         return model.model_validate_strings(dict(request.query_params))
     except ValidationError as error:
         raise _first_problem(error) from None
-
-
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """Describe a hand-read body in the OpenAPI document."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 
 def _first_problem(error: ValidationError) -> Refusal:

@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from .accounts import Account
-from .front_door import Fields, FrontDoor, json_body, read_fields, read_query
+from .answers import CreditsLeft, HappyHorseAiAnswer, ImageRow, StartedVideo, UploadedImage, VideoPage, VideoRow
+from .front_door import Fields, FrontDoor, Url, read_fields, read_query
 from .jobs import Job, iso
 from .media import Media
+from .openapi import API_KEY, answers, file_body, in_path, json_body, query, without_default
 from .pictures import Extension, Picture, Shot
 from .refusals import Refusal, invalid
 from .state import EmulatorState
@@ -32,7 +34,6 @@ _VIDEO_MODELS: dict[str, tuple[float, bool]] = {
 _IMAGE_MODEL = "nano-banana-2"
 _CREDITS_PER_IMAGE = 5
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 Prompt = Annotated[str, StringConstraints(pattern=r"\S")]
 AspectRatio = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "21:9"]
 
@@ -40,10 +41,19 @@ AspectRatio = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "21:9"]
 class VideoFields(Fields):
     """Body of ``POST /generate``."""
 
+    # The document says what video_order() checks: an image and image_to_video go together.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["image_url"]},
+            "then": {"properties": {"generation_type": {"const": "image_to_video"}}, "required": ["generation_type"]},
+            "else": {"properties": {"generation_type": {"const": "text_to_video"}}},
+        }
+    )
+
     prompt: Prompt
-    model: str = "seedance-1-5-pro"
+    model: str = Field(default="seedance-1-5-pro", json_schema_extra={"enum": list(_VIDEO_MODELS)})
     generation_type: Literal["text_to_video", "image_to_video"] = "text_to_video"
-    image_url: Url | None = None
+    image_url: Url = Field(default="", json_schema_extra=without_default)
     aspect_ratio: AspectRatio = "16:9"
     duration: float = Field(default=5, ge=1, le=60)
     resolution: Literal["480p", "720p", "1080p"] = "720p"
@@ -78,12 +88,10 @@ def video_order(fields: VideoFields, sent: Json, *, media: Media) -> Order:
     """
     if fields.model not in _VIDEO_MODELS:
         raise invalid("model", f"unknown model {fields.model!r}; known are {', '.join(_VIDEO_MODELS)}")
-    if "image_url" in sent and fields.image_url is None:
-        raise invalid("image_url", "must not be null")
     from_image = fields.generation_type == "image_to_video"
-    if from_image and fields.image_url is None:
+    if from_image and not fields.image_url:
         raise invalid("image_url", "is required for image_to_video")
-    if fields.image_url is not None and not from_image:
+    if fields.image_url and not from_image:
         raise invalid("image_url", "needs generation_type image_to_video")
     rate, needs_paid_access = _VIDEO_MODELS[fields.model]
     return Order(
@@ -91,7 +99,7 @@ def video_order(fields: VideoFields, sent: Json, *, media: Media) -> Order:
         service="happy-horse.ai",
         type="image-to-video" if from_image else "text-to-video",
         request=sent,
-        settings={**fields.model_dump(), **sent},
+        settings={**fields.model_dump(), "image_url": None, **sent},
         picture=Picture(
             title=f"{fields.model} · {fields.generation_type} · {fields.aspect_ratio} · {fields.duration:g} s · {fields.resolution}",
             shots=(Shot(prompt=fields.prompt, seconds=fields.duration),),
@@ -148,10 +156,12 @@ def happy_horse_ai_routes(state: EmulatorState, *, door: FrontDoor) -> APIRouter
     """Build the six endpoints."""
     jobs, media = state.jobs, state.media
     stale_list = state.settings.list_freshness == "stale"
-    router = APIRouter(prefix="/api/v1", tags=["happy-horse.ai"])
+    router = APIRouter(prefix="/api/v1", tags=["happy-horse.ai"], dependencies=[API_KEY])
     wire = HAPPY_HORSE_AI
 
-    @router.post("/generate", openapi_extra=json_body(VideoFields))
+    started = answers(wire, HappyHorseAiAnswer[StartedVideo], "invalid", "insufficient_credits", "paid_access_required")
+
+    @router.post("/generate", openapi_extra=json_body(VideoFields), responses=started)
     async def generate(request: Request) -> JSONResponse:
         async def work(account: Account) -> Json:
             order = video_order(*await read_fields(request, VideoFields), media=media)
@@ -160,7 +170,7 @@ def happy_horse_ai_routes(state: EmulatorState, *, door: FrontDoor) -> APIRouter
 
         return await door.answer(wire, request, work)
 
-    @router.post("/generate-image", openapi_extra=json_body(ImageFields))
+    @router.post("/generate-image", openapi_extra=json_body(ImageFields), responses=started)
     async def generate_image(request: Request) -> JSONResponse:
         async def work(account: Account) -> Json:
             order = image_order(*await read_fields(request, ImageFields), media=media)
@@ -169,20 +179,25 @@ def happy_horse_ai_routes(state: EmulatorState, *, door: FrontDoor) -> APIRouter
 
         return await door.answer(wire, request, work)
 
-    @router.get("/videos")
+    @router.get("/videos", openapi_extra=query(PageQuery), responses=answers(wire, HappyHorseAiAnswer[VideoPage], "invalid"))
     async def videos(request: Request) -> JSONResponse:
         async def work(account: Account) -> Json:
-            query = read_query(request, PageQuery)
+            asked = read_query(request, PageQuery)
             mine = [job for job in reversed(jobs.all()) if job.key == account.key and job.service == wire.service and job.type != "image"]
-            shown = mine[(query.page - 1) * query.limit : query.page * query.limit]
+            shown = mine[(asked.page - 1) * asked.limit : asked.page * asked.limit]
             rows = [row(job, at=jobs.last_refreshed(job) if stale_list else door.clock(), origin=_origin(request)) for job in shown]
-            return {"videos": rows, "page": query.page, "limit": query.limit, "total": len(mine)}
+            return {"videos": rows, "page": asked.page, "limit": asked.limit, "total": len(mine)}
 
         return await door.answer(wire, request, work)
 
-    @router.get("/videos/{video_id}")
-    async def video(video_id: str, request: Request) -> JSONResponse:
+    @router.get(
+        "/videos/{video_id}",
+        openapi_extra=in_path("video_id"),
+        responses=answers(wire, HappyHorseAiAnswer[VideoRow | ImageRow], "invalid", "not_found"),
+    )
+    async def video(request: Request) -> JSONResponse:
         async def work(account: Account) -> Json:
+            video_id = request.path_params["video_id"]
             read_query(request, NoQuery)
             job = jobs.get(video_id)
             if job is None or job.key != account.key or job.service != wire.service:
@@ -191,7 +206,7 @@ def happy_horse_ai_routes(state: EmulatorState, *, door: FrontDoor) -> APIRouter
 
         return await door.answer(wire, request, work)
 
-    @router.post("/upload")
+    @router.post("/upload", openapi_extra=file_body("image"), responses=answers(wire, HappyHorseAiAnswer[UploadedImage], "invalid"))
     async def upload(request: Request) -> JSONResponse:
         async def work(_account: Account) -> Json:
             content, extension = await read_upload(request)
@@ -199,7 +214,7 @@ def happy_horse_ai_routes(state: EmulatorState, *, door: FrontDoor) -> APIRouter
 
         return await door.answer(wire, request, work)
 
-    @router.get("/credits")
+    @router.get("/credits", responses=answers(wire, HappyHorseAiAnswer[CreditsLeft], "invalid"))
     async def credits_left(request: Request) -> JSONResponse:
         async def work(account: Account) -> Json:
             read_query(request, NoQuery)

@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from .accounts import Account
-from .front_door import Fields, FrontDoor, json_body, read_fields, read_query
+from .answers import HappyhorseAppAnswer, StartedTask, TaskStatus
+from .front_door import Fields, FrontDoor, Url, read_fields, read_query
 from .jobs import Job, iso
 from .media import Media
+from .openapi import API_KEY, answers, json_body, query, without_default
 from .pictures import Picture, Shot
 from .refusals import Refusal, invalid
 from .state import EmulatorState
@@ -22,8 +24,6 @@ from .wire_formats import HAPPYHORSE_APP, Json
 
 # Credits per second: silent, with audio.
 _RATES: dict[str, tuple[int, int]] = {"pro": (54, 80), "std": (40, 60)}
-
-Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 
 
 class ShotFields(Fields):
@@ -44,8 +44,17 @@ class ElementFields(Fields):
 class TaskFields(Fields):
     """Body of ``POST /api/generate``."""
 
+    # The document says what task_order() checks: what several shots need and what they exclude.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"multi_shots": {"const": True}}, "required": ["multi_shots"]},
+            "then": {"properties": {"multi_prompt": {"minItems": 1}, "image_urls": {"maxItems": 1}}, "required": ["multi_prompt"]},
+            "else": {"properties": {"multi_prompt": {"maxItems": 0}}, "required": ["prompt"]},
+        }
+    )
+
     model: Literal["happyhorse-1.0/video"]
-    prompt: Annotated[str, StringConstraints(pattern=r"\S", max_length=2500)] = ""
+    prompt: Annotated[str, StringConstraints(pattern=r"\S", max_length=2500)] = Field(default="", json_schema_extra=without_default)
     mode: Literal["pro", "std"] = "std"
     duration: float = Field(default=5, ge=3, le=15)
     aspect_ratio: Literal["16:9", "9:16", "1:1"] = "16:9"
@@ -117,10 +126,12 @@ def status_data(job: Job, *, at: float, origin: str) -> Json:
 
 def happyhorse_app_routes(state: EmulatorState, *, door: FrontDoor) -> APIRouter:
     """Build the two endpoints; this service documents no others."""
-    router = APIRouter(prefix="/api", tags=["happyhorse.app"])
+    router = APIRouter(prefix="/api", tags=["happyhorse.app"], dependencies=[API_KEY])
     wire = HAPPYHORSE_APP
 
-    @router.post("/generate", openapi_extra=json_body(TaskFields))
+    started = answers(wire, HappyhorseAppAnswer[StartedTask], "invalid", "insufficient_credits")
+
+    @router.post("/generate", openapi_extra=json_body(TaskFields), responses=started)
     async def generate(request: Request) -> JSONResponse:
         async def work(account: Account) -> Json:
             order = task_order(*await read_fields(request, TaskFields), media=state.media)
@@ -129,7 +140,9 @@ def happyhorse_app_routes(state: EmulatorState, *, door: FrontDoor) -> APIRouter
 
         return await door.answer(wire, request, work)
 
-    @router.get("/status")
+    known = answers(wire, HappyhorseAppAnswer[TaskStatus], "invalid", "not_found")
+
+    @router.get("/status", openapi_extra=query(StatusQuery), responses=known)
     async def status(request: Request) -> JSONResponse:
         async def work(account: Account) -> Json:
             task_id = read_query(request, StatusQuery).task_id

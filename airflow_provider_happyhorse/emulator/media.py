@@ -11,14 +11,27 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 
 from .jobs import Job, Jobs
+from .openapi import in_path
 from .pictures import CONTENT_TYPES, Extension
 
+_FILE = {"content": {content_type: {"schema": {"type": "string", "format": "binary"}} for content_type in CONTENT_TYPES.values()}}
+_TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file; HEAD has the same headers", **_FILE},
+    206: {"description": "The part that Range asked for", **_FILE},
+    304: {"description": "If-None-Match names the file's ETag"},
+    400: {"description": "A Range that is none", **_TEXT},
+    403: {"description": "Expired (as a fault only)", "content": {"application/xml": {"schema": {"type": "string"}}}},
+    404: {"description": "No such file, or not yet", **_TEXT},
+    416: {"description": "A Range outside the file", **_TEXT},
+}
 _UPLOAD_PATH = re.compile(r"/media/uploads/([0-9a-f]{32}\.(?:jpg|png|webp))")
 
 
@@ -100,13 +113,18 @@ def media_routes(*, media: Media, jobs: Jobs, clock: Callable[[], float]) -> API
     """Serve ``/media``: no key, Range, ETag, HEAD."""
     router = APIRouter(tags=["media"])
 
-    @router.api_route("/media/uploads/{name}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def uploaded(name: str, request: Request) -> Response:
-        file = media.upload(name)
+    described: dict[str, Any] = {"response_class": Response, "responses": _ANSWERS, "openapi_extra": in_path("name")}
+
+    @router.get("/media/uploads/{name}", **described)
+    @router.head("/media/uploads/{name}", include_in_schema=False)
+    async def uploaded(request: Request) -> Response:
+        file = media.upload(request.path_params["name"])
         return _not_found() if file is None else _file(file, request)
 
-    @router.api_route("/media/{name}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def result(name: str, request: Request) -> Response:
+    @router.get("/media/{name}", **described)
+    @router.head("/media/{name}", include_in_schema=False)
+    async def result(request: Request) -> Response:
+        name = request.path_params["name"]
         job = jobs.get(name.partition(".")[0])
         if job is None or name != job.file_name or job.state(at=clock()) != "succeeded":
             return _not_found()

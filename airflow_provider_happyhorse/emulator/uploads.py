@@ -32,6 +32,9 @@ async def read_upload(request: Request) -> tuple[bytes, Extension]:
         form = await request.form(max_files=1, max_fields=1)
     except HTTPException as error:
         raise invalid("body", str(error.detail)) from None
+    except ValueError as error:
+        # Older versions of Starlette let the parser's own error through.
+        raise invalid("body", str(error)) from None
     try:
         others = [name for name in form if name != "image"]
         if others:

@@ -5,6 +5,7 @@ Where a page is silent, the choice is listed under "As emulated" in ``docs/emula
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,6 +58,21 @@ class WireFormat:
             return {"data": data, "error": None}
         return {"code": 200, "message": "success", "data": data}
 
+    def refusal_codes(self, kind: RefusalKind) -> tuple[int, tuple[str, ...]]:
+        """Return the HTTP status of a kind of refusal and the codes it may have."""
+        if self.service == "happy-horse.ai":
+            status, code = _HAPPY_HORSE_AI_CODES[kind]
+            return status, (code,)
+        status, code = _HAPPYHORSE_APP_CODES[kind]
+        return status, _VALIDATION_CODES if kind == "invalid" else (code,)
+
+    def refusal_schema(self, codes: Sequence[str]) -> Json:
+        """Return the JSON schema of a refusal with one of these codes."""
+        message, code, nothing = {"type": "string"}, {"type": "string", "enum": list(codes)}, {"type": "null"}
+        if self.service == "happy-horse.ai":
+            return _object(data=nothing, error=_object(message=message, code=code))
+        return _object(code=code, message=message, data=nothing)
+
     def refusal(self, refusal: Refusal) -> tuple[int, Json]:
         """Return HTTP status and body of a refusal."""
         if self.service == "happy-horse.ai":
@@ -68,6 +84,13 @@ class WireFormat:
             "message": refusal.message,
             "data": None,
         }
+
+
+_VALIDATION_CODES = ("INVALID_PROMPT", "INVALID_DURATION", "INVALID_MODEL")
+
+
+def _object(**properties: Json) -> Json:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _validation_code(field: str) -> str:
