@@ -1,0 +1,87 @@
+"""People clear and mark, whenever they like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.chaos.clip import ScenarioClip, Until
+from tests.chaos.stage import Scenario
+
+
+def cleared_while_deferred(clip: ScenarioClip) -> Iterator[Until]:
+    clip.start()
+    yield clip.deferred()
+    clip.clear()
+    yield Until("deferred again", lambda: clip.try_number() == 2 and clip.state() == "deferred")
+    clip.finish()
+    yield clip.over()
+
+
+def cleared_while_running(clip: ScenarioClip) -> Iterator[Until]:
+    clip.start()
+    yield Until("submitted", lambda: clip.charged() == 1 and clip.record()["state"] == "submitted")
+    clip.clear()
+    yield Until("running again", lambda: clip.try_number() == 2 and clip.state() == "running")
+    clip.finish()
+    yield clip.over()
+
+
+def cleared_during_the_post(clip: ScenarioClip) -> Iterator[Until]:
+    clip.emulator.fault("slow", method="POST", path="/api/v1/generate", seconds=4)
+    clip.start()
+    yield Until("paid", lambda: clip.charged() == 1)
+    clip.clear()
+    yield Until("started again", lambda: clip.try_number() >= 2)
+    yield clip.over()
+
+
+def marked_failed_while_deferred(clip: ScenarioClip) -> Iterator[Until]:
+    clip.start()
+    yield clip.deferred()
+    clip.mark_failed()
+    yield clip.over()
+    clip.finish()
+    clip.clear()
+    yield clip.over()
+
+
+def marked_failed_while_running(clip: ScenarioClip) -> Iterator[Until]:
+    clip.start()
+    yield Until("submitted", lambda: clip.charged() == 1 and clip.record()["state"] == "submitted")
+    clip.mark_failed()
+    yield clip.over()
+    clip.finish()
+    clip.clear()
+    yield clip.over()
+
+
+def cleared_after_success(clip: ScenarioClip) -> Iterator[Until]:
+    clip.start()
+    yield clip.over()
+    clip.clear()
+    yield clip.over()
+
+
+def cleared_after_a_failed_generation(clip: ScenarioClip) -> Iterator[Until]:
+    clip.start()
+    yield clip.deferred()
+    clip.finish(failure="moderation")
+    yield clip.over()
+    clip.clear()
+    yield Until("submitted again", lambda: clip.charged() == 2)
+    yield clip.deferred()
+    clip.finish()
+    yield clip.over()
+
+
+SHORT = [
+    Scenario("cleared while deferred", cleared_while_deferred, render_seconds=600),
+    Scenario("marked failed while deferred, cleared later", marked_failed_while_deferred, render_seconds=600),
+    Scenario("cleared after success", cleared_after_success),
+]
+LONG = [
+    Scenario("cleared while running", cleared_while_running, render_seconds=600, task={"deferrable": False}),
+    Scenario("cleared during the POST", cleared_during_the_post, may_stop=True, own_emulator=True),
+    Scenario("marked failed while running, cleared later", marked_failed_while_running, render_seconds=600, task={"deferrable": False}),
+    Scenario("cleared after a failed generation", cleared_after_a_failed_generation, render_seconds=600, asked=2, delivers=1),
+]

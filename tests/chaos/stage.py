@@ -1,0 +1,250 @@
+"""Where the scenarios are played: one Airflow, emulators that outlive everything, and all scenarios side by side in one thread."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from tests.chaos.clip import ScenarioClip, Until
+from tests.chaos.dag_file import dag_file
+from tests.chaos.database import own_database
+from tests.chaos.verdict import Evidence, Row, judge
+from tests.emulator_process import EmulatorProcess, ServiceName
+from tests.live.airflow import LiveAirflow
+from tests.live.processes import adopt_orphans
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "5",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "32",
+    "AIRFLOW__HAPPYHORSE__FIRST_POLL_DELAY": "6",
+}
+PLAYS_AT_ONCE = 12
+TICK = 0.5
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One thing that goes wrong, and what has to come of it.
+
+    :param title: first column of the table.
+    :param play: starts the clip's run, does what is done to it, and yields what it waits for.
+    :param may_stop: the truth cannot be known; a loud stop is a right ending.
+    :param asked: videos asked for.
+    :param delivers: videos that have to arrive; None for all that were asked for.
+    :param own_emulator: it sets faults that would meet the others' requests.
+    :param task: arguments of the operator; ``rows`` maps it.
+    :param expected_failure: why this scenario is known to fail, "" when it must pass.
+    :param shakes: it kills a component of Airflow, so that it is played after the others.
+    :param acts_are_chances: some of the wanted kills may meet no try at their step.
+    """
+
+    title: str
+    play: Callable[[ScenarioClip], Iterator[Until]]
+    may_stop: bool = False
+    asked: int = 1
+    delivers: int | None = None
+    service: ServiceName = "happy-horse.ai"
+    own_emulator: bool = False
+    render_seconds: float = 1
+    connection: Mapping[str, Any] = field(default_factory=dict)
+    task: Mapping[str, Any] = field(default_factory=dict)
+    unpaid_rows: tuple[str, ...] = ()
+    expected_failure: str = ""
+    shakes: bool = False
+    acts_are_chances: bool = False
+
+
+class Stage:
+    """Plays scenarios and keeps their rows.
+
+    :param ledger: "" for Airflow's task state store, else the connections' ``ledger_path``.
+    """
+
+    def __init__(self, *, folder: Path, scenarios: Sequence[Scenario], say: Callable[[str], None], ledger: str = "") -> None:
+        self._folder, self._scenarios, self._say, self._ledger = folder, list(scenarios), say, ledger
+        self._open = ExitStack()
+        self._clips: list[ScenarioClip] = []
+        self._snapshot: dict[str, list[dict[str, Any]]] = {}
+        self._airflow: LiveAirflow | None = None
+        self.database = "SQLite"
+
+    def __enter__(self) -> Self:
+        adopt_orphans()
+        try:
+            self._set_up()
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._open.close()
+
+    @property
+    def airflow(self) -> LiveAirflow:
+        """The Airflow."""
+        assert self._airflow is not None
+        return self._airflow
+
+    def _set_up(self) -> None:
+        keys = [f"sk-sd_chaos{number}" for number in range(len(self._scenarios))]
+        options = ["--render-seconds", "1", "--requests-per-minute", "600"]
+        shared_keys = [part for key in keys for part in ("--api-key", f"{key}:100000")]
+        shared = self._open.enter_context(EmulatorProcess(*options, *shared_keys))
+        emulators = [
+            self._open.enter_context(EmulatorProcess(*options, "--api-key", f"{key}:100000")) if scenario.own_emulator else shared
+            for scenario, key in zip(self._scenarios, keys, strict=True)
+        ]
+        tasks: dict[str, dict[str, Any]] = {}
+        connections: dict[str, str] = {}
+        for number, (scenario, emulator, key) in enumerate(zip(self._scenarios, emulators, keys, strict=True)):
+            dag_id, conn_id = f"chaos{number}", f"chaos{number}"
+            connections[f"AIRFLOW_CONN_{conn_id.upper()}"] = self._connection(scenario, emulator, key)
+            tasks[dag_id] = self._task(scenario, dag_id, conn_id)
+        dags = self._folder / "dags"
+        dags.mkdir(parents=True)
+        (dags / "chaos_dags.py").write_text(dag_file(tasks))
+        url = self._open.enter_context(own_database())
+        self.database = "PostgreSQL" if url else "SQLite"
+        environment = {**SETTINGS, **connections, "PYTHONPATH": str(ROOT)}
+        self._airflow = LiveAirflow(
+            home=self._folder / "airflow",
+            dags_folder=dags,
+            environment=environment,
+            parallelism=8,
+            database_url=url,
+            progress=self._say,
+        )
+        self._open.enter_context(self._airflow)
+        self._say(f"Airflow is up, on {self.database}")
+        for dag_id in tasks:
+            self._airflow.wait_for_dag(dag_id)
+        for number, (scenario, emulator, key) in enumerate(zip(self._scenarios, emulators, keys, strict=True)):
+            dag_id = f"chaos{number}"
+            rows = scenario.task.get("rows")
+            self._clips.append(
+                ScenarioClip(
+                    airflow=self._airflow,
+                    emulator=emulator,
+                    key=key,
+                    dag_id=dag_id,
+                    names={-1: dag_id} if rows is None else {index: str(row["name"]) for index, row in enumerate(rows)},
+                    folder=self._folder / "clips" / dag_id,
+                    instances=lambda: self._snapshot,
+                )
+            )
+
+    def _connection(self, scenario: Scenario, emulator: EmulatorProcess, key: str) -> str:
+        extra = {"service": scenario.service, **scenario.connection, **({"ledger_path": self._ledger} if self._ledger else {})}
+        return json.dumps({"conn_type": "happyhorse", "host": emulator.base_url(scenario.service), "password": key, "extra": extra})
+
+    def _task(self, scenario: Scenario, dag_id: str, conn_id: str) -> dict[str, Any]:
+        request: dict[str, Any] = {"prompt": f"A lighthouse at dusk. [emulator: render_seconds={scenario.render_seconds}]", "duration": 5}
+        if scenario.service == "happyhorse.app":
+            request["model"] = "happyhorse-1.0/video"
+        task: dict[str, Any] = {"retries": 3, "happyhorse_conn_id": conn_id, **scenario.task}
+        task["destination"] = f"file://{self._folder}/clips/{dag_id}/published/"
+        if "rows" in task:
+            task["rows"] = [{**request, **row} for row in task["rows"]]
+        else:
+            task |= {"request": request, "name": dag_id}
+        return task
+
+    def play(self) -> list[Row]:
+        """Play all scenarios, those that shake Airflow after the others, and return their rows in the given order."""
+        order = list(zip(self._scenarios, self._clips, strict=True))
+        troubles = self._play_together([(s, c) for s, c in order if not s.shakes])
+        troubles |= self._play_together([(s, c) for s, c in order if s.shakes])
+        self._look()
+        return [self._row(scenario, clip, troubles.get(scenario.title, "")) for scenario, clip in order]
+
+    def _play_together(self, plays: Sequence[tuple[Scenario, ScenarioClip]]) -> dict[str, str]:
+        waiting = list(plays)
+        running: list[tuple[Scenario, Iterator[Until], Until, float]] = []
+        troubles: dict[str, str] = {}
+        while waiting or running:
+            while waiting and len(running) < PLAYS_AT_ONCE:
+                scenario, clip = waiting.pop(0)
+                running += self._go_on(scenario, scenario.play(clip), troubles)
+            time.sleep(TICK)
+            if not self._look():
+                continue
+            still: list[tuple[Scenario, Iterator[Until], Until, float]] = []
+            for scenario, play, until, deadline in running:
+                if until.probe():
+                    still += self._go_on(scenario, play, troubles)
+                elif time.monotonic() > deadline:
+                    troubles[scenario.title] = f"not {until.what} within {until.timeout:.0f} s"
+                    self._say(f"{scenario.title}: {troubles[scenario.title]}")
+                else:
+                    still.append((scenario, play, until, deadline))
+            running = still
+        return troubles
+
+    def _go_on(self, scenario: Scenario, play: Iterator[Until], troubles: dict[str, str]) -> list[tuple[Scenario, Iterator[Until], Until, float]]:
+        try:
+            until = next(play)
+        except StopIteration:
+            self._say(f"{scenario.title}: over")
+            return []
+        except (requests.RequestException, OSError, LookupError) as problem:
+            troubles[scenario.title] = f"broke: {type(problem).__name__}: {problem}"
+            self._say(f"{scenario.title}: {troubles[scenario.title]}")
+            return []
+        return [(scenario, play, until, time.monotonic() + until.timeout)]
+
+    def _look(self) -> bool:
+        """Read all task instances at once; what was true before a clear must not be seen after it."""
+        try:
+            found = self.airflow.rest.call("GET", "/dags/~/dagRuns/~/taskInstances", parameters={"limit": "1000"})["task_instances"]
+        except requests.RequestException as problem:
+            self._say(f"Airflow's API: {problem}")
+            return False
+        self._snapshot.clear()
+        for ti in found:
+            self._snapshot.setdefault(ti["dag_id"], []).append(ti)
+        return True
+
+    def _row(self, scenario: Scenario, clip: ScenarioClip, trouble: str) -> Row:
+        missing = [] if scenario.acts_are_chances else clip.missing_acts()
+        jobs = clip.jobs()
+        evidence = Evidence(
+            scenario=scenario.title,
+            asked=scenario.asked,
+            paid=tuple(job["id"] for job in jobs),
+            clips=clip.evidence(),
+            failed=frozenset(job["id"] for job in jobs if job["state"] == "failed"),
+            trouble="; ".join(filter(None, (trouble, *missing))),
+            unpaid_rows=scenario.unpaid_rows,
+        )
+        folder = self._folder / "evidence" / clip.dag_id
+        folder.mkdir(parents=True)
+        for one in evidence.clips:
+            for number, log in enumerate(one.logs, start=1):
+                (folder / f"{one.name}-try{number}.log").write_text(f"{scenario.title}\n{log}\n")
+        assert len(jobs) == clip.charged(), f"{scenario.title}: {len(jobs)} jobs, {clip.charged()} paid"
+        return judge(evidence, may_stop=scenario.may_stop, delivers=scenario.delivers)
+
+
+def shuffled(scenarios: Sequence[Scenario], seed: int) -> list[Scenario]:
+    """Return the scenarios in another order: who meets whom is part of the chaos."""
+    mixed = list(scenarios)
+    random.Random(seed).shuffle(mixed)
+    return mixed

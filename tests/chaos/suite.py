@@ -1,0 +1,42 @@
+"""Which scenarios are played: the short form, for continuous integration, and the long one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.chaos import components, people, service, submit_path
+from tests.chaos.stage import Scenario, shuffled
+
+
+def short() -> list[Scenario]:
+    """Return what continuous integration plays."""
+    return [
+        *submit_path.KILLS,
+        *submit_path.WAYS_OUT,
+        *people.SHORT,
+        *service.SHORT,
+        components.TRIGGERER_LOST,
+    ]
+
+
+def long(*, seed: int, rounds: int) -> list[Scenario]:
+    """Return everything, ``rounds`` times, each time in another order, with another storm."""
+    once = [
+        *short(),
+        *submit_path.WORKER,
+        *submit_path.TWO_TRIES,
+        *people.LONG,
+        *service.LONG,
+        components.SCHEDULER_LOST,
+    ]
+    storms = components.storms(seed, rounds)
+    played: list[Scenario] = []
+    for number in range(rounds):
+        mark = "" if rounds == 1 else f" (round {number + 1})"
+        played += [replace(scenario, title=scenario.title + mark) for scenario in shuffled([*once, storms[number]], seed + number)]
+    return played
+
+
+def chosen(form: str, *, seed: int, rounds: int) -> list[Scenario]:
+    """Return the scenarios of a form, ``short`` or ``long``."""
+    return short() if form == "short" else long(seed=seed, rounds=rounds)
