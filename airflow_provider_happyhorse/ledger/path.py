@@ -1,0 +1,189 @@
+"""The record of one clip on an object-storage path: one immutable object per step, so that of two tries alive only one can write."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_happyhorse.ledger.objects import ObjectExists, ObjectStore, component
+from airflow_provider_happyhorse.ledger.record import Record, UnreadableRecord
+
+_STEP = re.compile(r"(\d{6,})\.json")
+_LONGEST_TAKE = 80
+
+
+class LedgerConflict(Exception):
+    """Another try has written since this one read: it is alive, or it came later. This one must neither submit nor write any more."""
+
+
+class PathLedger:
+    """The :class:`~airflow_provider_happyhorse.ledger.stores.Ledger` of one clip in one run, on a path that all workers share.
+
+    The steps are ``<ledger_path>/ledger/<dag>/<run>/<task>/<clip>/000001.json``, ``000002.json``, …; the clip is ``<name>~<take>`` when
+    the author named it, else the map index. Nothing is changed or deleted, and a gap or an object that cannot be understood is
+    :class:`UnreadableRecord`, never "none". One deployment of Airflow per ``ledger_path``: run ids repeat across deployments.
+
+    :param name: the clip's name, None when the author gave none.
+    :param take: counts only with a name; without one it is in the fingerprint alone.
+    :param writer: told apart from all other writers by it; random unless given.
+    """
+
+    protects = True
+
+    def __init__(
+        self,
+        *,
+        objects: ObjectStore,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        map_index: int,
+        name: str | None,
+        take: str,
+        writer: str | None = None,
+    ) -> None:
+        self._objects = objects
+        self._clip = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
+        self._clip |= {"map_index": str(map_index)} if name is None else {"name": name, "take": take}
+        # "~" stays in no component, so no name makes the folder of a map index or of another name and take.
+        last = str(map_index) if name is None else f"{component(name)}~{take and component(take, longest=_LONGEST_TAKE)}"
+        self._folder = f"ledger/{component(dag_id)}/{component(run_id)}/{component(task_id)}/{last}/"
+        self._writer = writer or secrets.token_hex(16)
+        self._highest: int | None = None
+        self._read = False
+
+    @property
+    def clip(self) -> str:
+        """What tells this clip from all others of this ``ledger_path``, the same in every try of it."""
+        return self._folder.removeprefix("ledger/").removesuffix("/")
+
+    def read(self) -> Record | None:
+        """Return the record of the highest step, None when there is no step, and remember which it was.
+
+        What a person's object leaves out of ``others`` is taken from the step before it: nothing paid for is forgotten.
+
+        :raises UnreadableRecord: a step is missing or cannot be understood.
+        :raises ObjectsUnavailable: the storage does not tell.
+        """
+        self._read, self._highest = False, None
+        self._highest = self._count()
+        record = self._record(self._highest) if self._highest else None
+        self._read = True
+        return record
+
+    def write(self, record: Record) -> None:
+        """Create the object of the next step.
+
+        May be called again after any error but :class:`LedgerConflict`: what an earlier call has stored without learning of it is
+        recognised, so that an answer lost on the way does not look like another writer.
+
+        :raises LedgerConflict: another writer has created it since we read.
+        :raises ObjectsUnavailable: it may or may not be stored.
+        """
+        if not self._read or self._highest is None:
+            raise RuntimeError("a record is written by who has read the one before it: call read() first")
+        value = {**record.to_json(), "clip": self._clip, "writer": self._writer}
+        data = json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        number = self._highest + 1
+        while not self._create(number, data):
+            number += 1
+        self._highest = number
+
+    def where(self) -> str:
+        """Return the folder, and what a person adds there to resolve a stopped clip."""
+        following = "the next number" if self._highest is None else f"{self._highest + 1:06d}.json"
+        return (
+            f"the ledger folder {self._objects.uri}/{self._folder} (change and delete nothing there; add {following} with "
+            '{"state": "submitted", "generation_id": "<its id>"}, or with {"state": "not_sent"} to let it be submitted)'
+        )
+
+    def claim(self, service: str, generation_id: str, by: str) -> bool:
+        """Claim a generation for one clip, for good: ``<ledger_path>/claims/<service>/<generation_id>.json``.
+
+        :param by: the claiming clip, see :attr:`clip`; a later try of the same clip finds its claim its own.
+        :return: it is ``by`` that has it.
+        :raises ObjectsUnavailable: the storage does not tell.
+        """
+        key = f"claims/{component(service)}/{component(generation_id)}.json"
+        # Neither time nor chance in it: what this very clip has claimed before, and died, is recognised by its bytes.
+        value = {"format": 1, "service": service, "generation_id": generation_id, "by": by}
+        data = json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
+        try:
+            self._objects.create(key, data)
+        except ObjectExists:
+            return self._objects.read(key) == data
+        return True
+
+    def _create(self, number: int, data: bytes) -> bool:
+        """Create a step; False when an earlier write of ours is there, whose answer was lost."""
+        key = self._key(number)
+        try:
+            self._objects.create(key, data)
+        except ObjectExists as exists:
+            stored = self._objects.read(key)
+            if stored == data:
+                return True
+            if _writer(stored) != self._writer:
+                raise LedgerConflict(
+                    f"another try has written {self._objects.uri}/{key} since this one read the record; this one does not go on"
+                ) from exists
+            return False
+        return True
+
+    def _count(self) -> int:
+        """Return the number of the highest step, 0 for none."""
+        names = [key.removeprefix(self._folder) for key in self._objects.list(self._folder)]
+        numbers = []
+        for name in names:
+            match = _STEP.fullmatch(name)
+            if match is None or name != f"{int(match[1]):06d}.json":
+                raise UnreadableRecord(f"{self._objects.uri}/{self._folder}{name} is no step of a record (000001.json, 000002.json, …)")
+            numbers.append(int(match[1]))
+        # Counting up, not a set of the whole range: somebody's 999999999999.json must not fill the memory.
+        if missing := next((number for number in range(1, max(numbers, default=0)) if number not in numbers), None):
+            raise UnreadableRecord(
+                f"{self._objects.uri}/{self._key(missing)} is missing although later steps are there, so the record is not whole"
+            )
+        return len(numbers)
+
+    def _record(self, number: int) -> Record:
+        key = self._key(number)
+        data = self._objects.read(key)
+        try:
+            if data is None:
+                raise UnreadableRecord("it was there a moment ago and is gone")  # noqa: TRY301  one place says which object
+            stored = json.loads(data)
+            record = Record.from_json(stored)
+            self._check_clip(stored.get("clip"))
+        except (UnreadableRecord, ValueError) as problem:
+            raise UnreadableRecord(f"{self._objects.uri}/{key}: {problem}") from problem
+        if "others" in stored or number == 1:
+            return record
+        try:
+            before = self._record(number - 1)
+        except UnreadableRecord as problem:
+            raise UnreadableRecord(
+                f'{problem}. The step after it says nothing of other generations; add "others": {{}} to a new one if there are none'
+            ) from problem
+        return replace(record, others={mark: facts for mark, facts in before.paid().items() if mark != record.fingerprint})
+
+    def _check_clip(self, clip: Any) -> None:
+        """Refuse another clip's record: on a file system that takes "a" and "A" for one name, two clips have one folder."""
+        if isinstance(clip, Mapping) and clip != self._clip:
+            raise UnreadableRecord(f"it is the record of another clip, {dict(clip)}")
+
+    def _key(self, number: int) -> str:
+        return f"{self._folder}{number:06d}.json"
+
+
+def _writer(stored: bytes | None) -> str | None:
+    """Return who wrote an object, None when it does not say (a person's) or cannot be read."""
+    try:
+        value = json.loads(stored or b"null")
+    except ValueError:
+        return None
+    return value.get("writer") if isinstance(value, dict) else None
