@@ -19,6 +19,10 @@ CONFIGURATION = """
 [warnings]
 fail-on = true
 
+[phases]
+# Ids that no answer has named: the known ones are asked for in the stateful phase.
+fuzzing.extra-data-sources.responses = false
+
 [[operations]]
 # That the bytes must be an image is no matter of a JSON schema; random bytes are refused.
 include-path = "/api/v1/upload"
@@ -52,7 +56,7 @@ def test_every_answer_is_as_the_openapi_document_says(tmp_path: Path) -> None:
                 "--config-file=schemathesis.toml",
                 "run",
                 f"{emulator.url}/openapi.json",
-                "--max-examples=8",
+                "--max-examples=5",
                 "--seed=1",
                 "--generation-database=none",
                 f"--header=Authorization: Bearer {KEY}",
@@ -65,18 +69,22 @@ def test_every_answer_is_as_the_openapi_document_says(tmp_path: Path) -> None:
             check=False,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr + emulator.errors()
-        asked = {(entry["method"], entry["path"]) for entry in emulator.requests() if entry["status"] == 200}
-    for endpoint in (
-        ("POST", "/api/v1/generate"),
-        ("POST", "/api/v1/generate-image"),
-        ("GET", "/api/v1/videos"),
-        ("GET", "/api/v1/credits"),
-        ("POST", "/api/generate"),
-        ("GET", "/api/status"),
-        ("GET", f"/media/uploads/{names['PICTURE']}"),
-        ("GET", f"/media/{names['VIDEO']}"),
+        met = {(entry["method"], entry["path"], entry["status"]) for entry in emulator.requests()}
+    # Otherwise nothing was learned about these answers.
+    for method, path, *statuses in (
+        ("POST", "/api/v1/generate", 200, 400, 401),
+        ("POST", "/api/v1/generate-image", 200, 400, 401),
+        ("POST", "/api/v1/upload", 200, 400, 401),
+        ("POST", "/api/generate", 200, 400, 401),
+        ("GET", "/api/v1/videos", 200, 400, 401),
+        ("GET", "/api/v1/credits", 200, 401),
+        ("GET", "/api/status", 200, 400, 401, 404),
+        ("GET", f"/media/uploads/{names['PICTURE']}", 200),
+        ("GET", f"/media/{names['VIDEO']}", 200),
     ):
-        assert endpoint in asked, f"no {endpoint} succeeded, so nothing was learned about it"
+        assert {(method, path, status) for status in statuses} <= met
+    of_one_video = {status for method, path, status in met if method == "GET" and path.startswith("/api/v1/videos/")}
+    assert {200, 401, 404} <= of_one_video
 
 
 def uploaded_picture(emulator: EmulatorProcess) -> str:
