@@ -33,10 +33,22 @@ class Until:
     timeout: float = 90
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What Airflow's API showed of a DAG's one run.
+
+    :param run: state of the run.
+    :param instances: the newest try of every task instance.
+    """
+
+    run: str
+    instances: list[dict[str, Any]]
+
+
 class ScenarioClip:
     """The one task of a scenario's DAG, mapped or not, in its one run.
 
-    :param instances: returns the newest task instances of all DAGs, by DAG id.
+    :param seen: returns what was last seen of all DAGs, by DAG id.
     :param names: the clip's name by map index.
     """
 
@@ -49,11 +61,11 @@ class ScenarioClip:
         dag_id: str,
         names: Mapping[int, str],
         folder: Path,
-        instances: Callable[[], Mapping[str, list[dict[str, Any]]]],
+        seen: Callable[[], Mapping[str, Seen]],
     ) -> None:
         self.airflow, self.emulator, self.dag_id, self.names = airflow, emulator, dag_id, names
         self.published = folder / "published"
-        self._key, self._instances = key, instances
+        self._key, self._seen = key, seen
         self._signs = folder / "signs.jsonl"
         self._frozen: set[int] = set()
         self._wanted_acts: dict[str, tuple[str, str]] = {}
@@ -71,8 +83,11 @@ class ScenarioClip:
 
     def instances(self) -> list[dict[str, Any]]:
         """Return the newest try of every task instance."""
-        found = self._instances().get(self.dag_id, [])
-        return sorted((ti for ti in found if len(self.names) == 1 or ti["map_index"] >= 0), key=lambda ti: int(ti["map_index"]))
+        found = self._seen().get(self.dag_id)
+        return sorted(
+            (ti for ti in (found.instances if found else ()) if len(self.names) == 1 or ti["map_index"] >= 0),
+            key=lambda ti: int(ti["map_index"]),
+        )
 
     def state(self, map_index: int = -1) -> str:
         """Return the state of a task instance, "" before anything has happened."""
@@ -112,11 +127,14 @@ class ScenarioClip:
     # -- what is waited for ------------------------------------------------------------------------------------------------------
 
     def over(self, timeout: float = 120) -> Until:
-        """Wait until every task instance has ended for good."""
+        """Wait until the run has ended, as people see it.
+
+        Not only its task: who clears a task between its end and that of its run races the scheduler, which may end the run after the clear.
+        """
 
         def ended() -> bool:
-            found = self.instances()
-            return len(found) == len(self.names) and all(ti["state"] in ("success", "failed") for ti in found)
+            found = self._seen().get(self.dag_id)
+            return found is not None and found.run in ("success", "failed") and len(self.instances()) == len(self.names)
 
         return Until("over", ended, timeout)
 

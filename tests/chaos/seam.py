@@ -47,7 +47,13 @@ def reached(step: str) -> None:
     """Do what the run's conf wants at this step."""
     if not _running:
         return
-    here = {"step": step, "map_index": _running["map_index"], "try_number": _running["try_number"], "pid": os.getpid(), "ppid": os.getppid()}
+    here = {
+        "step": step,
+        "map_index": _running["map_index"],
+        "try_number": _running["try_number"],
+        "pid": os.getpid(),
+        "ppid": os.getppid(),
+    }
     wanted, act = _running["conf"].get("acts", {}).get(f"{here['map_index']}/{here['try_number']}", ("", ""))
     acts = wanted == step
     if acts or step in ("start", "sending"):
@@ -88,9 +94,7 @@ def install() -> None:
     operator = base.HappyHorseGenerateOperator
     _around(operator, "defer", before=lambda *_, **__: reached("before_defer"))
     _around(operator, "execute_complete", before=lambda *_, **__: reached("complete"))
-    _around(
-        publish, "publish_result", before=lambda *_, **__: reached("before_publish"), after=lambda *_, **__: reached("after_publish")
-    )
+    _around(publish, "publish_result", before=lambda *_, **__: reached("before_publish"), after=lambda *_, **__: reached("after_publish"))
 
 
 def _ledgers() -> list[type]:

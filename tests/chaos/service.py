@@ -114,11 +114,19 @@ LONG = [
     Scenario("500 to a submission that was carried out", submit_meets("server_error", carry_out=True), may_stop=True, own_emulator=True),
     Scenario("429 storm on the submission", submit_meets("rate_limited", times=3, seconds=3), own_emulator=True),
     Scenario("429 storm on the submission, no headers", submit_meets("rate_limited_without_headers", times=8), own_emulator=True),
-    Scenario("429 storm while polling, no headers", polls_meet("rate_limited_without_headers", seconds=30), render_seconds=600, own_emulator=True),
-    Scenario("502 for 40 s while polling", polls_meet("bad_gateway", seconds=40), render_seconds=600, own_emulator=True),
-    Scenario("service unreachable for 20 s while waiting", unreachable, render_seconds=600, own_emulator=True, connection={"request_timeout": 5}),
     Scenario(
-        "key revoked while waiting, renewed and cleared", key_revoked_and_renewed, render_seconds=600, own_emulator=True, task={"retries": 1}
+        "429 storm while polling, no headers", polls_meet("rate_limited_without_headers", seconds=30), render_seconds=600, own_emulator=True
+    ),
+    Scenario("502 for 40 s while polling", polls_meet("bad_gateway", seconds=40), render_seconds=600, own_emulator=True),
+    Scenario(
+        "service unreachable for 20 s while waiting", unreachable, render_seconds=600, own_emulator=True, connection={"request_timeout": 5}
+    ),
+    Scenario(
+        "key revoked while waiting, renewed and cleared",
+        key_revoked_and_renewed,
+        render_seconds=600,
+        own_emulator=True,
+        task={"retries": 1},
     ),
     Scenario("generation fails, task has retries", generation_fails, render_seconds=600, delivers=0),
     Scenario(

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import requests
 
-from tests.chaos.clip import ScenarioClip, Until
+from tests.chaos.clip import ScenarioClip, Seen, Until
 from tests.chaos.dag_file import dag_file
 from tests.chaos.database import own_database
 from tests.chaos.verdict import Evidence, Row, judge
@@ -81,7 +81,7 @@ class Stage:
         self._folder, self._scenarios, self._say, self._ledger = folder, list(scenarios), say, ledger
         self._open = ExitStack()
         self._clips: list[ScenarioClip] = []
-        self._snapshot: dict[str, list[dict[str, Any]]] = {}
+        self._snapshot: dict[str, Seen] = {}
         self._airflow: LiveAirflow | None = None
         self.database = "SQLite"
 
@@ -147,7 +147,7 @@ class Stage:
                     dag_id=dag_id,
                     names={-1: dag_id} if rows is None else {index: str(row["name"]) for index, row in enumerate(rows)},
                     folder=self._folder / "clips" / dag_id,
-                    instances=lambda: self._snapshot,
+                    seen=lambda: self._snapshot,
                 )
             )
 
@@ -177,6 +177,7 @@ class Stage:
 
     def _play_together(self, plays: Sequence[tuple[Scenario, ScenarioClip]]) -> dict[str, str]:
         waiting = list(plays)
+        clips = {scenario.title: clip for scenario, clip in plays}
         running: list[tuple[Scenario, Iterator[Until], Until, float]] = []
         troubles: dict[str, str] = {}
         while waiting or running:
@@ -191,14 +192,17 @@ class Stage:
                 if until.probe():
                     still += self._go_on(scenario, play, troubles)
                 elif time.monotonic() > deadline:
-                    troubles[scenario.title] = f"not {until.what} within {until.timeout:.0f} s"
+                    states = ", ".join(f"{ti['state']} in try {ti['try_number']}" for ti in clips[scenario.title].instances())
+                    troubles[scenario.title] = f"not {until.what} within {until.timeout:.0f} s ({states})"
                     self._say(f"{scenario.title}: {troubles[scenario.title]}")
                 else:
                     still.append((scenario, play, until, deadline))
             running = still
         return troubles
 
-    def _go_on(self, scenario: Scenario, play: Iterator[Until], troubles: dict[str, str]) -> list[tuple[Scenario, Iterator[Until], Until, float]]:
+    def _go_on(
+        self, scenario: Scenario, play: Iterator[Until], troubles: dict[str, str]
+    ) -> list[tuple[Scenario, Iterator[Until], Until, float]]:
         try:
             until = next(play)
         except StopIteration:
@@ -213,13 +217,14 @@ class Stage:
     def _look(self) -> bool:
         """Read all task instances at once; what was true before a clear must not be seen after it."""
         try:
+            # The runs first: a run that is over when it is read has no task instance that is not.
+            runs = self.airflow.rest.call("GET", "/dags/~/dagRuns", parameters={"limit": "1000"})["dag_runs"]
             found = self.airflow.rest.call("GET", "/dags/~/dagRuns/~/taskInstances", parameters={"limit": "1000"})["task_instances"]
         except requests.RequestException as problem:
             self._say(f"Airflow's API: {problem}")
             return False
         self._snapshot.clear()
-        for ti in found:
-            self._snapshot.setdefault(ti["dag_id"], []).append(ti)
+        self._snapshot.update({run["dag_id"]: Seen(run["state"], [ti for ti in found if ti["dag_id"] == run["dag_id"]]) for run in runs})
         return True
 
     def _row(self, scenario: Scenario, clip: ScenarioClip, trouble: str) -> Row:

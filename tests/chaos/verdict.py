@@ -123,7 +123,9 @@ def judge(evidence: Evidence, *, may_stop: bool, delivers: int | None = None) ->
 def missing_in_log(clip: ClipEvidence, evidence: Evidence) -> list[str]:
     """Return what a reader of the last try's log cannot tell: clip name, id, credits, what happens next."""
     if clip.name in evidence.unpaid_rows:
-        return [] if f"[{clip.name}]" in clip.text and "Nothing was submitted" in clip.text else [f"{clip.name}: what is wrong with its row"]
+        return (
+            [] if f"[{clip.name}]" in clip.text and "Nothing was submitted" in clip.text else [f"{clip.name}: what is wrong with its row"]
+        )
     log = clip.last_log
     missing = []
     if f"[{clip.name}]" not in log:

@@ -1,0 +1,89 @@
+"""The judge of the chaos suite says no where it has to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos.verdict import ClipEvidence, Evidence, Row, judge, markdown
+
+STOPPED = (
+    "error Task failed with exception AmbiguousSubmission: [clip] a submission was about to be sent. Look on happy-horse.ai: if it is there, "
+    'set "state": "submitted" and clear this task, which pays nothing; if not, clear this task, which pays 25 credits'
+)
+DELIVERED = "[clip] v1 submitted, about 25 credits committed; a retry or a kill cannot pay again\n[clip] v1 succeeded, 25 credits"
+CLIP = ClipEvidence(name="clip", state="success", tries=1, logs=(DELIVERED,), delivered="v1")
+EVIDENCE = Evidence(scenario="a scenario", asked=1, paid=("v1",), clips=(CLIP,))
+STOP = replace(EVIDENCE, clips=(ClipEvidence(name="clip", state="failed", tries=2, logs=("", STOPPED)),))
+
+
+def test_one_paid_and_delivered_is_right() -> None:
+    row = judge(EVIDENCE, may_stop=False)
+    assert row == Row("a scenario", tries=1, asked=1, paid=1, delivered=1, verdict="1 delivered")
+
+
+def test_two_payments_for_one_video_are_not() -> None:
+    assert "PAID TWICE: 2 for 1" in judge(replace(EVIDENCE, paid=("v1", "v2")), may_stop=True).problems
+
+
+def test_a_paid_video_that_nobody_has_is_lost() -> None:
+    silent = replace(CLIP, state="failed", delivered="")
+    assert "LOST: v1" in judge(replace(EVIDENCE, clips=(silent,)), may_stop=True).problems
+
+
+def test_another_video_than_the_paid_one_is_not_a_delivery() -> None:
+    assert "LOST: v1" in judge(replace(EVIDENCE, clips=(replace(CLIP, delivered="v9"),)), may_stop=False).problems
+
+
+def test_a_loud_stop_is_right_where_the_truth_cannot_be_known_and_nowhere_else() -> None:
+    assert judge(STOP, may_stop=True).problems == ()
+    assert judge(STOP, may_stop=True).verdict == "1 stopped, way out named"
+    assert "stopped without need: clip" in judge(STOP, may_stop=False).problems
+
+
+def test_one_stop_does_not_account_for_two_paid_videos() -> None:
+    assert "LOST: v1, v2" in judge(replace(STOP, asked=2, paid=("v1", "v2")), may_stop=True).problems
+
+
+def test_a_stop_without_a_way_out_is_not_loud() -> None:
+    mute = replace(STOP.clips[0], logs=("", "AmbiguousSubmission: [clip] who knows"))
+    assert "LOST: v1" in judge(replace(STOP, clips=(mute,)), may_stop=True).problems
+
+
+def test_a_clip_that_never_arrives_is_missed_although_nothing_was_paid() -> None:
+    idle = replace(CLIP, state="failed", delivered="")
+    assert "delivered 0 of 1" in judge(replace(EVIDENCE, paid=(), clips=(idle,)), may_stop=False).problems
+
+
+def test_a_failed_generation_has_to_be_said() -> None:
+    said = "GenerationFailed: [clip] v1 failed at the service: moderation; it cost 25 credits. A retry does not pay again"
+    failed = replace(EVIDENCE, failed=frozenset({"v1"}), clips=(replace(CLIP, state="failed", delivered="", logs=(said,)),))
+    assert judge(failed, may_stop=False, delivers=0).problems == ()
+    unsaid = replace(failed, clips=(replace(failed.clips[0], logs=("[clip] 25 credits; A retry does not pay again",)),))
+    assert judge(unsaid, may_stop=False, delivers=0).problems == ("LOST: v1",)
+
+
+@pytest.mark.parametrize(
+    ("without", "missing"),
+    [("[clip]", "the clip's name"), ("v1", "the id v1"), ("credits", "the credits"), ("cannot pay again", "what happens next")],
+)
+def test_the_reader_of_the_last_log_misses_nothing(without: str, missing: str) -> None:
+    log = DELIVERED.replace(without, "...")
+    assert judge(replace(EVIDENCE, clips=(replace(CLIP, logs=(DELIVERED, log)),)), may_stop=False).problems == (f"log: clip: {missing}",)
+
+
+def test_a_row_that_cannot_be_sent_fails_under_its_name() -> None:
+    row = ClipEvidence(name="bad", state="failed", tries=1, logs=("InvalidArguments: [bad] `duration` is -5. Nothing was submitted",))
+    both = replace(EVIDENCE, clips=(CLIP, row), unpaid_rows=("bad",))
+    assert judge(both, may_stop=False).problems == ()
+    nameless = replace(row, logs=("InvalidArguments: `duration` is -5. Nothing was submitted",))
+    assert judge(replace(both, clips=(CLIP, nameless)), may_stop=False).problems == ("log: bad: what is wrong with its row",)
+
+
+def test_the_scenario_that_was_not_played_to_its_end_fails() -> None:
+    assert judge(replace(EVIDENCE, trouble="not deferred within 90 s"), may_stop=True).problems == ("not deferred within 90 s",)
+
+
+def test_the_table_is_markdown() -> None:
+    assert markdown([judge(EVIDENCE, may_stop=False)]).splitlines()[-1] == "| a scenario | 1 | 1 | 1 | 1 | 1 delivered |"
