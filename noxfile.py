@@ -1,4 +1,4 @@
-"""The test suite on the older Airflow versions: `nox`, `nox -s tests-2.11`, `nox -s tests-3.1 -- tests/api`."""
+"""The test suite on the older Airflow versions: `nox`, `nox -s tests-2.11`, `nox -s tests-3.1 -- tests/api`; `nox -s chaos`."""
 
 import subprocess
 import sys
@@ -42,3 +42,11 @@ def tests_on(airflow: str) -> None:
 
 for airflow_version in AIRFLOWS:
     tests_on(airflow_version)
+
+
+# Not among the default sessions. The environment is the one that holds nox, where Airflow 3.3 is.
+@nox.session(venv_backend="none", default=False)
+def chaos(session: nox.Session) -> None:
+    """Kill and starve every part of a whole Airflow: `nox -s chaos -- --seed 7 --rounds 3`, or `-- --chaos=short`."""
+    form = () if any(argument.startswith("--chaos=") for argument in session.posargs) else ("--chaos=long",)
+    session.run(sys.executable, "-m", "pytest", "-m", "chaos", "tests/chaos", *form, *session.posargs)
