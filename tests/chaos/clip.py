@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.dag_file import TASK_ID
+from tests.chaos.records import Records
 from tests.chaos.verdict import ClipEvidence
 from tests.emulator_process import EmulatorProcess
 from tests.live.airflow import LiveAirflow
 from tests.live.processes import process_table
 
 RUN_ID = "chaos"
-RECORD_KEY = "happyhorse"
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ class ScenarioClip:
         dag_id: str,
         names: Mapping[int, str],
         folder: Path,
+        records: Records,
         seen: Callable[[], Mapping[str, Seen]],
     ) -> None:
-        self.airflow, self.emulator, self.dag_id, self.names = airflow, emulator, dag_id, names
+        self.airflow, self.emulator, self.dag_id, self.names, self.records = airflow, emulator, dag_id, names, records
         self.published = folder / "published"
         self._key, self._seen = key, seen
         self._signs = folder / "signs.jsonl"
@@ -178,19 +179,6 @@ class ScenarioClip:
     def mark_failed(self) -> None:
         """Mark it failed as a person does."""
         self.airflow.rest.mark(self.dag_id, RUN_ID, TASK_ID, "failed")
-
-    def record(self) -> dict[str, Any]:
-        """Return the record in the task's state entry, as Airflow's API shows it to a person."""
-        value = self.airflow.rest.call("GET", self._entry())["value"]
-        read: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
-        return read
-
-    def change_record(self, **changes: str) -> None:
-        """Change the record through Airflow's API, as the messages say."""
-        self.airflow.rest.call("PATCH", self._entry(), body={"value": {**self.record(), **changes}})
-
-    def _entry(self) -> str:
-        return f"/dags/{self.dag_id}/dagRuns/{RUN_ID}/taskInstances/{TASK_ID}/state-store/{RECORD_KEY}"
 
     # -- what is left of it ------------------------------------------------------------------------------------------------------
 

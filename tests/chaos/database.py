@@ -16,7 +16,7 @@ def own_database() -> Iterator[str | None]:
     if find_spec("psycopg2") is None or find_spec("asyncpg") is None:
         yield None
         return
-    import psycopg2
+    import psycopg2  # type: ignore[import-untyped]  # its types are a package of their own
 
     name = f"happyhorse_chaos_{secrets.token_hex(4)}"
     try:

@@ -19,7 +19,7 @@ def cleared_while_deferred(clip: ScenarioClip) -> Iterator[Until]:
 
 def cleared_while_running(clip: ScenarioClip) -> Iterator[Until]:
     clip.start()
-    yield Until("submitted", lambda: clip.charged() == 1 and clip.record()["state"] == "submitted")
+    yield Until("submitted", lambda: clip.charged() == 1 and clip.records.read().get("state") == "submitted")
     clip.clear()
     yield Until("running again", lambda: clip.try_number() == 2 and clip.state() == "running")
     clip.finish()
@@ -47,7 +47,7 @@ def marked_failed_while_deferred(clip: ScenarioClip) -> Iterator[Until]:
 
 def marked_failed_while_running(clip: ScenarioClip) -> Iterator[Until]:
     clip.start()
-    yield Until("submitted", lambda: clip.charged() == 1 and clip.record()["state"] == "submitted")
+    yield Until("submitted", lambda: clip.charged() == 1 and clip.records.read().get("state") == "submitted")
     clip.mark_failed()
     yield clip.over()
     clip.finish()
@@ -77,7 +77,9 @@ def cleared_after_a_failed_generation(clip: ScenarioClip) -> Iterator[Until]:
 SHORT = [
     Scenario("cleared while deferred", cleared_while_deferred, render_seconds=600),
     Scenario("marked failed while deferred, cleared later", marked_failed_while_deferred, render_seconds=600),
-    Scenario("cleared after success", cleared_after_success),
+    Scenario(
+        "cleared after success", cleared_after_success, untold="a try that hands on what was delivered before does not say what it cost"
+    ),
 ]
 LONG = [
     Scenario("cleared while running", cleared_while_running, render_seconds=600, task={"deferrable": False}),

@@ -1,4 +1,4 @@
-"""Where a task process dies, or freezes, on request. Imported by the generated DAG file, so it runs inside Airflow; the product has no seam.
+"""Where a task process dies, or freezes, on request. Imported by the generated DAG file, so it runs in Airflow; the product has no seam.
 
 A run's conf names the steps: ``{"acts": {"<map index>/<try number>": ["<step>", "kill" | "freeze" | "hold"]}, "signs": "<file>"}``. What
 was done is written to the file ``signs``, a JSON object per line, before it is done: a scenario whose kill never happened proves nothing.
@@ -90,7 +90,7 @@ def install() -> None:
         raise RuntimeError("there is no class with read, write and where in airflow_provider_happyhorse.ledger")
     for ledger in ledgers:
         _around(ledger, "write", before=_before_write, after=_after_write)
-    _around(SyncTransport, "send", before=lambda _, call, **__: call.request.pays and reached("sending"), after=_after_send)
+    _around(SyncTransport, "send", before=_before_send, after=_after_send)
     operator = base.HappyHorseGenerateOperator
     _around(operator, "defer", before=lambda *_, **__: reached("before_defer"))
     _around(operator, "execute_complete", before=lambda *_, **__: reached("complete"))
@@ -118,6 +118,11 @@ def _after_write(ledger: Any, record: Any, *_: Any, **__: Any) -> None:
     step = {"intent": "after_intent", "submitted": "after_id", "delivered": "after_delivered"}.get(record.state.value)
     if step:
         reached(step)
+
+
+def _before_send(transport: Any, call: Any, **_: Any) -> None:
+    if call.request.pays:
+        reached("sending")
 
 
 def _after_send(transport: Any, call: Any, **_: Any) -> None:

@@ -10,13 +10,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import requests
 
-from tests.chaos.clip import ScenarioClip, Seen, Until
+from tests.chaos.clip import RUN_ID, ScenarioClip, Seen, Until
 from tests.chaos.dag_file import dag_file
 from tests.chaos.database import own_database
+from tests.chaos.records import LedgerFolder, Records, StateEntry
 from tests.chaos.verdict import Evidence, Row, judge
 from tests.emulator_process import EmulatorProcess, ServiceName
 from tests.live.airflow import LiveAirflow
@@ -50,7 +51,7 @@ class Scenario:
     :param delivers: videos that have to arrive; None for all that were asked for.
     :param own_emulator: it sets faults that would meet the others' requests.
     :param task: arguments of the operator; ``rows`` maps it.
-    :param expected_failure: why this scenario is known to fail, "" when it must pass.
+    :param untold: what the log is known not to tell yet, "" when it tells everything.
     :param shakes: it kills a component of Airflow, so that it is played after the others.
     :param acts_are_chances: some of the wanted kills may meet no try at their step.
     """
@@ -66,18 +67,23 @@ class Scenario:
     connection: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     unpaid_rows: tuple[str, ...] = ()
-    expected_failure: str = ""
+    untold: str = ""
     shakes: bool = False
     acts_are_chances: bool = False
+
+
+Running = tuple[Scenario, Iterator[Until], Until, float]
 
 
 class Stage:
     """Plays scenarios and keeps their rows.
 
-    :param ledger: "" for Airflow's task state store, else the connections' ``ledger_path``.
+    :param ledger: ``state`` for Airflow's task state store, ``path`` for a local ``ledger_path``.
     """
 
-    def __init__(self, *, folder: Path, scenarios: Sequence[Scenario], say: Callable[[str], None], ledger: str = "") -> None:
+    def __init__(
+        self, *, folder: Path, scenarios: Sequence[Scenario], say: Callable[[str], None], ledger: Literal["state", "path"] = "state"
+    ) -> None:
         self._folder, self._scenarios, self._say, self._ledger = folder, list(scenarios), say, ledger
         self._open = ExitStack()
         self._clips: list[ScenarioClip] = []
@@ -147,12 +153,19 @@ class Stage:
                     dag_id=dag_id,
                     names={-1: dag_id} if rows is None else {index: str(row["name"]) for index, row in enumerate(rows)},
                     folder=self._folder / "clips" / dag_id,
+                    records=self._records(dag_id),
                     seen=lambda: self._snapshot,
                 )
             )
 
+    def _records(self, dag_id: str) -> Records:
+        if self._ledger == "path":
+            return LedgerFolder(self._folder / "ledger", dag_id=dag_id, run_id=RUN_ID)
+        return StateEntry(self.airflow.rest, dag_id=dag_id, run_id=RUN_ID)
+
     def _connection(self, scenario: Scenario, emulator: EmulatorProcess, key: str) -> str:
-        extra = {"service": scenario.service, **scenario.connection, **({"ledger_path": self._ledger} if self._ledger else {})}
+        ledger = {"ledger_path": f"file://{self._folder}/ledger"} if self._ledger == "path" else {}
+        extra = {"service": scenario.service, **scenario.connection, **ledger}
         return json.dumps({"conn_type": "happyhorse", "host": emulator.base_url(scenario.service), "password": key, "extra": extra})
 
     def _task(self, scenario: Scenario, dag_id: str, conn_id: str) -> dict[str, Any]:
@@ -178,7 +191,7 @@ class Stage:
     def _play_together(self, plays: Sequence[tuple[Scenario, ScenarioClip]]) -> dict[str, str]:
         waiting = list(plays)
         clips = {scenario.title: clip for scenario, clip in plays}
-        running: list[tuple[Scenario, Iterator[Until], Until, float]] = []
+        running: list[Running] = []
         troubles: dict[str, str] = {}
         while waiting or running:
             while waiting and len(running) < PLAYS_AT_ONCE:
@@ -187,7 +200,7 @@ class Stage:
             time.sleep(TICK)
             if not self._look():
                 continue
-            still: list[tuple[Scenario, Iterator[Until], Until, float]] = []
+            still: list[Running] = []
             for scenario, play, until, deadline in running:
                 if until.probe():
                     still += self._go_on(scenario, play, troubles)
@@ -200,9 +213,7 @@ class Stage:
             running = still
         return troubles
 
-    def _go_on(
-        self, scenario: Scenario, play: Iterator[Until], troubles: dict[str, str]
-    ) -> list[tuple[Scenario, Iterator[Until], Until, float]]:
+    def _go_on(self, scenario: Scenario, play: Iterator[Until], troubles: dict[str, str]) -> list[Running]:
         try:
             until = next(play)
         except StopIteration:

@@ -33,7 +33,7 @@ def way_out_it_exists(clip: ScenarioClip) -> Iterator[Until]:
     """Follow the message's first way out: the video is there."""
     yield from dies_while_the_service_thinks(clip)
     assert clip.evidence()[0].stopped, "nothing to resolve"
-    clip.change_record(state="submitted", generation_id=clip.paid()[0])
+    clip.records.resolve(state="submitted", generation_id=clip.paid()[0])
     clip.clear()
     yield clip.over()
 
@@ -43,7 +43,7 @@ def way_out_it_does_not_exist(clip: ScenarioClip) -> Iterator[Until]:
     yield from dies("after_intent")(clip)
     assert clip.evidence()[0].stopped, "nothing to resolve"
     assert clip.charged() == 0
-    clip.change_record(state="not_sent")
+    clip.records.resolve(state="not_sent")
     clip.clear()
     yield clip.over()
 
@@ -52,7 +52,7 @@ def dies_waiting_in_the_worker(clip: ScenarioClip) -> Iterator[Until]:
     """Kill a try that waits in its worker."""
     clip.start()
     yield clip.at("sending")
-    yield Until("recorded", lambda: clip.charged() == 1 and clip.record()["state"] == "submitted")
+    yield Until("recorded", lambda: clip.charged() == 1 and clip.records.read().get("state") == "submitted")
     clip.kill_task()
     yield Until("tried again", lambda: clip.try_number() == 2)
     clip.finish()
@@ -83,7 +83,11 @@ KILLS = [
     Scenario("killed when the wait is over", dies("complete")),
     Scenario("killed before publishing", dies("before_publish")),
     Scenario("killed after publishing", dies("after_publish")),
-    Scenario("killed after the delivery was recorded", dies("after_delivered")),
+    Scenario(
+        "killed after the delivery was recorded",
+        dies("after_delivered"),
+        untold="a try that hands on what was delivered before does not say what it cost",
+    ),
 ]
 WAYS_OUT = [
     Scenario("way out by hand: killed during the POST, the video exists", way_out_it_exists, own_emulator=True),

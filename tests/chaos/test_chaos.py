@@ -13,3 +13,7 @@ pytestmark = [pytest.mark.live, pytest.mark.chaos, pytest.mark.skipif(not LINUX,
 
 def test_nothing_is_paid_twice_and_nothing_paid_is_lost(scenario: Scenario, rows: dict[str, Row]) -> None:
     assert rows[scenario.title].problems == ()
+
+
+def test_the_log_tells_name_id_credits_and_what_happens_next(scenario: Scenario, rows: dict[str, Row]) -> None:
+    assert rows[scenario.title].untold == ()

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.verdict import ClipEvidence, Evidence, Row, judge, markdown
 
 STOPPED = (
-    "error Task failed with exception AmbiguousSubmission: [clip] a submission was about to be sent. Look on happy-horse.ai: if it is there, "
+    "error Task failed with exception AmbiguousSubmission: [clip] a submission was about to be sent. Look there: if it exists, "
     'set "state": "submitted" and clear this task, which pays nothing; if not, clear this task, which pays 25 credits'
 )
 DELIVERED = "[clip] v1 submitted, about 25 credits committed; a retry or a kill cannot pay again\n[clip] v1 succeeded, 25 credits"
@@ -70,15 +70,15 @@ def test_a_failed_generation_has_to_be_said() -> None:
 )
 def test_the_reader_of_the_last_log_misses_nothing(without: str, missing: str) -> None:
     log = DELIVERED.replace(without, "...")
-    assert judge(replace(EVIDENCE, clips=(replace(CLIP, logs=(DELIVERED, log)),)), may_stop=False).problems == (f"log: clip: {missing}",)
+    assert judge(replace(EVIDENCE, clips=(replace(CLIP, logs=(DELIVERED, log)),)), may_stop=False).untold == (f"{missing} (clip)",)
 
 
 def test_a_row_that_cannot_be_sent_fails_under_its_name() -> None:
     row = ClipEvidence(name="bad", state="failed", tries=1, logs=("InvalidArguments: [bad] `duration` is -5. Nothing was submitted",))
     both = replace(EVIDENCE, clips=(CLIP, row), unpaid_rows=("bad",))
-    assert judge(both, may_stop=False).problems == ()
+    assert judge(both, may_stop=False) == Row("a scenario", tries=2, asked=1, paid=1, delivered=1, verdict="1 delivered")
     nameless = replace(row, logs=("InvalidArguments: `duration` is -5. Nothing was submitted",))
-    assert judge(replace(both, clips=(CLIP, nameless)), may_stop=False).problems == ("log: bad: what is wrong with its row",)
+    assert judge(replace(both, clips=(CLIP, nameless)), may_stop=False).untold == ("which row is wrong (bad)",)
 
 
 def test_the_scenario_that_was_not_played_to_its_end_fails() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 #: A loud stop names its way out and what it costs; both are in the same log line.
 STOP = re.compile(r"(?:AmbiguousSubmission|SubmissionStopped)\b.*clear this task.*credits")
@@ -70,7 +70,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One line of the table.
+
+    :param problems: what is wrong with the money, or with the scenario.
+    :param untold: what the reader of the last try's log cannot tell.
+    """
 
     scenario: str
     tries: int
@@ -78,7 +82,8 @@ class Row:
     paid: int
     delivered: int
     verdict: str
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
 
 
 def judge(evidence: Evidence, *, may_stop: bool, delivers: int | None = None) -> Row:
@@ -102,12 +107,13 @@ def judge(evidence: Evidence, *, may_stop: bool, delivers: int | None = None) ->
     wanted = evidence.asked if delivers is None else delivers
     if len(delivered) < wanted and not (may_stop and stops):
         problems.append(f"delivered {len(delivered)} of {wanted}")
-    problems += [f"log: {missing}" for clip in evidence.clips for missing in missing_in_log(clip, evidence)]
+    untold = [missing for clip in evidence.clips for missing in missing_in_log(clip, evidence)]
     endings = [
         (f"{len(delivered)} delivered", bool(delivered)),
         (f"{len(said_failed)} failed at the service and said so", bool(said_failed)),
         (f"{len(stops)} stopped, way out named", bool(stops)),
         ("; ".join(problems), bool(problems)),
+        (f"the log does not tell {', '.join(untold)}", bool(untold)),
     ]
     return Row(
         scenario=evidence.scenario,
@@ -117,15 +123,14 @@ def judge(evidence: Evidence, *, may_stop: bool, delivers: int | None = None) ->
         delivered=len(delivered),
         verdict=", ".join(words for words, there in endings if there),
         problems=tuple(problems),
+        untold=tuple(untold),
     )
 
 
 def missing_in_log(clip: ClipEvidence, evidence: Evidence) -> list[str]:
     """Return what a reader of the last try's log cannot tell: clip name, id, credits, what happens next."""
     if clip.name in evidence.unpaid_rows:
-        return (
-            [] if f"[{clip.name}]" in clip.text and "Nothing was submitted" in clip.text else [f"{clip.name}: what is wrong with its row"]
-        )
+        return [] if f"[{clip.name}]" in clip.text and "Nothing was submitted" in clip.text else [f"which row is wrong ({clip.name})"]
     log = clip.last_log
     missing = []
     if f"[{clip.name}]" not in log:
@@ -136,7 +141,7 @@ def missing_in_log(clip: ClipEvidence, evidence: Evidence) -> list[str]:
         missing.append("the credits")
     if not NEXT.search(log):
         missing.append("what happens next")
-    return [f"{clip.name}: {one}" for one in missing]
+    return [f"{one} ({clip.name})" for one in missing]
 
 
 def markdown(rows: Sequence[Row]) -> str:
