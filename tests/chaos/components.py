@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
+from tests.chaos.scenario import Scenario
 from tests.chaos.seam import STEPS
 from tests.chaos.service import lasts
-from tests.chaos.stage import Scenario
 from tests.live.airflow import SCHEDULER, TRIGGERER
 
 

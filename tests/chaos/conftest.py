@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.chaos.stage import Stage
 from tests.chaos.suite import chosen
 from tests.chaos.verdict import Row, markdown
 
+LEDGERS = {"state": "Airflow's task state store", "path": "a local ledger_path"}
 FOLDER = Path(__file__).resolve().parents[2] / ".chaos"
 
 
@@ -23,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=None, help="of the long form's order and storms; printed, random unless given")
     group.addoption("--rounds", type=int, default=1, help="how often the long form plays everything")
     group.addoption("--chaos-ledger", choices=("state", "path"), default="state", help="Airflow's task state store, or a local ledger_path")
+    group.addoption("--chaos-sqlite", action="store_true", help="SQLite although PostgreSQL answers")
     group.addoption("--chaos-only", default="", help="only scenarios whose title contains one of these texts, separated by |")
 
 
@@ -64,11 +67,18 @@ def rows(request: pytest.FixtureRequest) -> dict[str, Row]:
 
     form = config.getoption("--chaos")
     say(f"chaos, {form} form, seed {config.option.seed}, rounds {config.getoption('--rounds')}; evidence in {folder}")
-    with Stage(folder=folder, scenarios=_scenarios(config), say=say, ledger=config.getoption("--chaos-ledger")) as stage:
+    with Stage(
+        folder=folder,
+        scenarios=_scenarios(config),
+        say=say,
+        ledger=config.getoption("--chaos-ledger"),
+        postgresql=not config.getoption("--chaos-sqlite"),
+    ) as stage:
         played = stage.play()
     table = markdown(played)
     FOLDER.mkdir(exist_ok=True)
-    title = f"Chaos, {form} form, seed {config.option.seed}, Airflow on {stage.database}, {time.monotonic() - begin:.0f} s"
+    played_on = f"Airflow {version('apache-airflow')} on {stage.database}, ledger: {LEDGERS[config.getoption('--chaos-ledger')]}"
+    title = f"Chaos, {form} form, seed {config.option.seed}, {played_on}, {time.monotonic() - begin:.0f} s"
     (FOLDER / f"{form}.md").write_text(f"{title}\n\n{table}")
     say(f"\n{title}\n\n{table}")
     return {row.scenario: row for row in played}

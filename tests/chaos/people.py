@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
-from tests.chaos.stage import Scenario
+from tests.chaos.scenario import Scenario
 
 
 def cleared_while_deferred(clip: ScenarioClip) -> Iterator[Until]:

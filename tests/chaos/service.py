@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
-from tests.chaos.stage import Scenario
+from tests.chaos.scenario import Scenario
 
 SUBMIT = {"method": "POST", "path": "/api/v1/generate"}
 POLL = {"method": "GET", "path": "/api/v1/videos/*", "times": None}

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import requests
 
-from tests.chaos.clip import RUN_ID, ScenarioClip, Seen, Until
+from tests.chaos.clip import RUN_ID, ScenarioClip, Seen
 from tests.chaos.dag_file import dag_file
 from tests.chaos.database import own_database
+from tests.chaos.playing import Play, play_together
 from tests.chaos.records import LedgerFolder, Records, StateEntry
+from tests.chaos.scenario import Scenario
 from tests.chaos.verdict import Evidence, Row, judge
-from tests.emulator_process import EmulatorProcess, ServiceName
+from tests.emulator_process import EmulatorProcess
 from tests.live.airflow import LiveAirflow
 from tests.live.processes import adopt_orphans
 
@@ -36,56 +35,26 @@ SETTINGS = {
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "32",
     "AIRFLOW__HAPPYHORSE__FIRST_POLL_DELAY": "6",
 }
-PLAYS_AT_ONCE = 12
-TICK = 0.5
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One thing that goes wrong, and what has to come of it.
-
-    :param title: first column of the table.
-    :param play: starts the clip's run, does what is done to it, and yields what it waits for.
-    :param may_stop: the truth cannot be known; a loud stop is a right ending.
-    :param asked: videos asked for.
-    :param delivers: videos that have to arrive; None for all that were asked for.
-    :param own_emulator: it sets faults that would meet the others' requests.
-    :param task: arguments of the operator; ``rows`` maps it.
-    :param untold: what the log is known not to tell yet, "" when it tells everything.
-    :param shakes: it kills a component of Airflow, so that it is played after the others.
-    :param acts_are_chances: some of the wanted kills may meet no try at their step.
-    """
-
-    title: str
-    play: Callable[[ScenarioClip], Iterator[Until]]
-    may_stop: bool = False
-    asked: int = 1
-    delivers: int | None = None
-    service: ServiceName = "happy-horse.ai"
-    own_emulator: bool = False
-    render_seconds: float = 1
-    connection: Mapping[str, Any] = field(default_factory=dict)
-    task: Mapping[str, Any] = field(default_factory=dict)
-    unpaid_rows: tuple[str, ...] = ()
-    untold: str = ""
-    shakes: bool = False
-    acts_are_chances: bool = False
-
-
-Running = tuple[Scenario, Iterator[Until], Until, float]
 
 
 class Stage:
     """Plays scenarios and keeps their rows.
 
+    :param postgresql: use it where it answers.
     :param ledger: ``state`` for Airflow's task state store, ``path`` for a local ``ledger_path``.
     """
 
     def __init__(
-        self, *, folder: Path, scenarios: Sequence[Scenario], say: Callable[[str], None], ledger: Literal["state", "path"] = "state"
+        self,
+        *,
+        folder: Path,
+        scenarios: Sequence[Scenario],
+        say: Callable[[str], None],
+        postgresql: bool = True,
+        ledger: Literal["state", "path"] = "state",
     ) -> None:
         self._folder, self._scenarios, self._say, self._ledger = folder, list(scenarios), say, ledger
-        self._open = ExitStack()
+        self._open, self._postgresql = ExitStack(), postgresql
         self._clips: list[ScenarioClip] = []
         self._snapshot: dict[str, Seen] = {}
         self._airflow: LiveAirflow | None = None
@@ -127,7 +96,7 @@ class Stage:
         dags = self._folder / "dags"
         dags.mkdir(parents=True)
         (dags / "chaos_dags.py").write_text(dag_file(tasks))
-        url = self._open.enter_context(own_database())
+        url = self._open.enter_context(own_database()) if self._postgresql else None
         self.database = "PostgreSQL" if url else "SQLite"
         environment = {**SETTINGS, **connections, "PYTHONPATH": str(ROOT)}
         self._airflow = LiveAirflow(
@@ -183,47 +152,12 @@ class Stage:
     def play(self) -> list[Row]:
         """Play all scenarios, those that shake Airflow after the others, and return their rows in the given order."""
         order = list(zip(self._scenarios, self._clips, strict=True))
-        troubles = self._play_together([(s, c) for s, c in order if not s.shakes])
-        troubles |= self._play_together([(s, c) for s, c in order if s.shakes])
+        troubles: dict[str, str] = {}
+        for shakes in (False, True):
+            plays = [Play(scenario.title, scenario.play(clip)) for scenario, clip in order if scenario.shakes is shakes]
+            troubles |= play_together(plays, look=self._look, say=self._say)
         self._look()
         return [self._row(scenario, clip, troubles.get(scenario.title, "")) for scenario, clip in order]
-
-    def _play_together(self, plays: Sequence[tuple[Scenario, ScenarioClip]]) -> dict[str, str]:
-        waiting = list(plays)
-        clips = {scenario.title: clip for scenario, clip in plays}
-        running: list[Running] = []
-        troubles: dict[str, str] = {}
-        while waiting or running:
-            while waiting and len(running) < PLAYS_AT_ONCE:
-                scenario, clip = waiting.pop(0)
-                running += self._go_on(scenario, scenario.play(clip), troubles)
-            time.sleep(TICK)
-            if not self._look():
-                continue
-            still: list[Running] = []
-            for scenario, play, until, deadline in running:
-                if until.probe():
-                    still += self._go_on(scenario, play, troubles)
-                elif time.monotonic() > deadline:
-                    states = ", ".join(f"{ti['state']} in try {ti['try_number']}" for ti in clips[scenario.title].instances())
-                    troubles[scenario.title] = f"not {until.what} within {until.timeout:.0f} s ({states})"
-                    self._say(f"{scenario.title}: {troubles[scenario.title]}")
-                else:
-                    still.append((scenario, play, until, deadline))
-            running = still
-        return troubles
-
-    def _go_on(self, scenario: Scenario, play: Iterator[Until], troubles: dict[str, str]) -> list[Running]:
-        try:
-            until = next(play)
-        except StopIteration:
-            self._say(f"{scenario.title}: over")
-            return []
-        except (requests.RequestException, OSError, LookupError) as problem:
-            troubles[scenario.title] = f"broke: {type(problem).__name__}: {problem}"
-            self._say(f"{scenario.title}: {troubles[scenario.title]}")
-            return []
-        return [(scenario, play, until, time.monotonic() + until.timeout)]
 
     def _look(self) -> bool:
         """Read all task instances at once; what was true before a clear must not be seen after it."""
@@ -240,6 +174,8 @@ class Stage:
 
     def _row(self, scenario: Scenario, clip: ScenarioClip, trouble: str) -> Row:
         missing = [] if scenario.acts_are_chances else clip.missing_acts()
+        if trouble:
+            trouble += " (" + ", ".join(f"{ti['state']} in try {ti['try_number']}" for ti in clip.instances()) + ")"
         jobs = clip.jobs()
         evidence = Evidence(
             scenario=scenario.title,
@@ -257,10 +193,3 @@ class Stage:
                 (folder / f"{one.name}-try{number}.log").write_text(f"{scenario.title}\n{log}\n")
         assert len(jobs) == clip.charged(), f"{scenario.title}: {len(jobs)} jobs, {clip.charged()} paid"
         return judge(evidence, may_stop=scenario.may_stop, delivers=scenario.delivers)
-
-
-def shuffled(scenarios: Sequence[Scenario], seed: int) -> list[Scenario]:
-    """Return the scenarios in another order: who meets whom is part of the chaos."""
-    mixed = list(scenarios)
-    random.Random(seed).shuffle(mixed)
-    return mixed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
-from tests.chaos.stage import Scenario
+from tests.chaos.scenario import Scenario
 
 Play = Callable[[ScenarioClip], Iterator[Until]]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.chaos import components, people, service, submit_path
-from tests.chaos.stage import Scenario, shuffled
+from tests.chaos.scenario import Scenario
 
 
 def short() -> list[Scenario]:
@@ -40,3 +42,10 @@ def long(*, seed: int, rounds: int) -> list[Scenario]:
 def chosen(form: str, *, seed: int, rounds: int) -> list[Scenario]:
     """Return the scenarios of a form, ``short`` or ``long``."""
     return short() if form == "short" else long(seed=seed, rounds=rounds)
+
+
+def shuffled(scenarios: Sequence[Scenario], seed: int) -> list[Scenario]:
+    """Return the scenarios in another order: who meets whom is part of the chaos."""
+    mixed = list(scenarios)
+    random.Random(seed).shuffle(mixed)
+    return mixed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.stage import Scenario
+from tests.chaos.scenario import Scenario
 from tests.chaos.verdict import Row
 from tests.live.processes import LINUX
 
