@@ -17,7 +17,9 @@ def short() -> list[Scenario]:
         *submit_path.WAYS_OUT,
         *people.SHORT,
         *service.SHORT,
+        submit_path.TWO_TRIES[0],
         components.TRIGGERER_LOST,
+        components.SCHEDULER_LOST,
     ]
 
 
@@ -26,10 +28,9 @@ def long(*, seed: int, rounds: int) -> list[Scenario]:
     once = [
         *short(),
         *submit_path.WORKER,
-        *submit_path.TWO_TRIES,
+        *submit_path.TWO_TRIES[1:],
         *people.LONG,
         *service.LONG,
-        components.SCHEDULER_LOST,
     ]
     storms = components.storms(seed, rounds)
     played: list[Scenario] = []
