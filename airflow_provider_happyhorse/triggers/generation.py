@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -80,7 +81,9 @@ class HappyHorseGenerationTrigger(BaseTrigger):
         yield TriggerEvent(self._event(ended))  # type: ignore[no-untyped-call]  # untyped in Airflow
 
     async def _wait(self) -> Ended:
-        # Imported here: serialising a trigger in a worker or the scheduler needs no HTTP library.
+        # Imported here: serialising a trigger in a worker or the scheduler needs no HTTP library. In a thread: loading aiohttp takes
+        # tenths of a second, which every trigger of this loop would wait.
+        await asyncio.to_thread(import_module, "airflow_provider_happyhorse.transports.aio")
         from airflow_provider_happyhorse.transports.aio import AioTransport
 
         started = time.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -420,15 +421,25 @@ class TestWhatTheServiceAnswers:
             task(prompt="a kettle [emulator: nonsense]").run()
         assert emulator.charged() == 0
 
-    @pytest.mark.parametrize("fault", [{"fault": "rate_limited", "seconds": 1}, {"fault": "rate_limited_without_headers"}])
-    def test_too_many_requests_are_waited_out(
-        self, task: Callable[..., Task], store: Store, emulator: EmulatorProcess, fault: dict[str, Any]
-    ) -> None:
-        emulator.fault(method="POST", **fault)
+    def test_too_many_requests_are_waited_out(self, task: Callable[..., Task], store: Store, emulator: EmulatorProcess) -> None:
+        emulator.fault("rate_limited_without_headers", method="POST")
         running = task()
         assert running.run()["state"] == "succeeded"
         assert store.states == ["intent", "not_sent", "intent", "submitted", "delivered"]
         assert "not accepted" in running.log.text("WARNING")
+        assert emulator.charged() == 1
+
+    def test_a_key_that_is_rotated_while_a_worker_waits_is_picked_up(
+        self, task: Callable[..., Task], connect: Callable[..., str], emulator: EmulatorProcess
+    ) -> None:
+        running = task(prompt=SLOW, timeout=0.3)
+        with pytest.raises(GenerationTimeout):
+            running.run()
+        connect(key="sk-old")
+        rotate = threading.Timer(0.1, lambda: (emulator.finish(), connect()))
+        rotate.start()
+        assert running.run(timeout=20)["state"] == "succeeded"
+        rotate.join()
         assert emulator.charged() == 1
 
     def test_too_many_requests_for_long_end_the_try_and_a_retry_may_submit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -87,7 +88,6 @@ async def test_the_deadline_is_absolute_so_a_restarted_triggerer_does_not_begin_
         {"fault": "close_before", "times": 2},
         {"fault": "forbidden_by_proxy", "times": 2},
         {"fault": "rate_limited_without_headers", "times": 2},
-        {"fault": "rate_limited", "seconds": 0},
         {"fault": "unknown_status", "times": 2},
         {"fault": "wrong_type", "times": 2},
         {"fault": "hang", "seconds": 5},
@@ -178,3 +178,27 @@ async def test_many_wait_at_once_in_one_loop(connect: Callable[..., str], emulat
     fired = await asyncio.gather(*(event(trigger(generation_id)) for generation_id in ids))
     assert [one["status"] for one in fired] == ["success"] * 30
     assert emulator.charged() == 0
+
+
+async def test_loading_the_http_library_does_not_stop_the_loop(
+    connect: Callable[..., str], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "airflow_provider_happyhorse.transports.aio"
+
+    class Slow:
+        @staticmethod
+        def find_spec(asked: str, path: Any = None, target: Any = None) -> None:
+            if asked == name:
+                time.sleep(0.6)
+
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Slow, *sys.meta_path])
+    connect()
+    (generation_id,) = emulator.seed(render_seconds=0)
+    longest, waiting = 0.0, asyncio.create_task(event(trigger(generation_id)))
+    while not waiting.done():
+        before = time.monotonic()
+        await asyncio.sleep(0.01)
+        longest = max(longest, time.monotonic() - before)
+    assert (await waiting)["status"] == "success"
+    assert longest < 0.5
