@@ -33,6 +33,7 @@ class PathLedger:
     """
 
     protects = True
+    forgets = False
 
     def __init__(
         self,

@@ -113,10 +113,12 @@ class S3Objects:
         """Send a request from the loop that the client lives in, and wait for its answer (the client's own timeouts bound it)."""
         from fsspec.asyn import sync  # type: ignore[import-untyped]
 
-        file_system = self._file_system
         try:
+            file_system = self._file_system
             return sync(file_system.loop, request, file_system.s3, Bucket=self._bucket, **arguments)
-        except Exception as error:  # whatever three libraries raise: botocore, aiohttp, asyncio
+        except UnsuitableLedgerPath:
+            raise
+        except Exception as error:  # whatever Airflow and three libraries raise: botocore, aiohttp, asyncio
             raise ObjectsUnavailable(f"{failing}: {type(error).__name__}: {error}") from error
 
 

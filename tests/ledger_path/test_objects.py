@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +27,7 @@ from airflow_provider_happyhorse.ledger.objects import (
     component,
     open_objects,
 )
+from airflow_provider_happyhorse.ledger.s3_objects import S3Objects
 from tests.ledger_path.s3 import S3Server
 
 WON, LOST, BROKEN = 0, 11, 1
@@ -50,7 +55,7 @@ def in_processes(run: Callable[[int], int]) -> list[int]:
         os.read(gate, 1)  # returns when nobody has the key any more
         return run(number)
 
-    children = [forked(lambda number=number: wait_and_run(number)) for number in range(RACERS)]
+    children = [forked(partial(wait_and_run, number)) for number in range(RACERS)]
     os.close(key)
     endings = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     os.close(gate)
@@ -82,6 +87,12 @@ def forked(run: Callable[[], int]) -> int:
         os._exit(run())
     except BaseException:  # noqa: BLE001  nothing may come back into the test that was forked
         os._exit(BROKEN)
+
+
+def s3_objects(uri: str, sleep: Callable[[float], object]) -> S3Objects:
+    conn_id, _, place = uri.removeprefix("s3://").partition("@")
+    bucket, _, folder = place.partition("/")
+    return S3Objects(conn_id=conn_id, bucket=bucket, folder=folder, sleep=sleep)
 
 
 def test_an_object_is_read_as_it_was_written(objects: ObjectStore) -> None:
@@ -170,6 +181,22 @@ class TestLocalFiles:
         with pytest.raises(ObjectExists):
             objects.create("x.json", b"another")
 
+    @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux tells the path of an open file")
+    def test_every_new_name_is_synced_after_what_it_names(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        synced: list[str] = []
+        fsync = os.fsync
+
+        def note(number: int) -> None:
+            synced.append(os.path.relpath(Path(f"/proc/self/fd/{number}").readlink(), tmp_path))
+            fsync(number)
+
+        monkeypatch.setattr(os, "fsync", note)
+        LocalObjects(folder=str(tmp_path)).create("ledger/campaign/x.json", b"{}")
+        new_folders, file, its_folder = synced[:2], synced[2], synced[3]
+        assert new_folders == [".", "ledger"]
+        assert file.startswith("ledger/campaign/.happyhorse-")
+        assert its_folder == "ledger/campaign"
+
     def test_a_folder_that_is_missing_is_no_empty_ledger(self, tmp_path: Path) -> None:
         objects = open_objects(f"file://{tmp_path}/share/happyhorse")
         for ask in (lambda: objects.read("x.json"), lambda: objects.list("ledger/"), lambda: objects.create("x.json", b"{}")):
@@ -223,13 +250,17 @@ class TestS3:
 
     def test_a_conflict_decides_nothing_and_is_asked_again(self, s3: S3Server, s3_uri: str) -> None:
         s3.faults.at, s3.faults.conflicts = "x.json", 2
-        open_objects(s3_uri).create("x.json", b"{}")
-        assert open_objects(s3_uri).read("x.json") == b"{}"
+        slept: list[float] = []
+        objects = s3_objects(s3_uri, slept.append)
+        objects.create("x.json", b"{}")
+        assert (slept, objects.read("x.json")) == ([0.1, 0.4], b"{}")
 
     def test_conflicts_without_end_are_reported(self, s3: S3Server, s3_uri: str) -> None:
         s3.faults.at, s3.faults.conflicts = "x.json", 100
+        slept: list[float] = []
         with pytest.raises(ObjectsUnavailable, match="ConditionalRequestConflict"):
-            open_objects(s3_uri).create("x.json", b"{}")
+            s3_objects(s3_uri, slept.append).create("x.json", b"{}")
+        assert slept == [0.1, 0.4, 1.0]
 
     def test_more_objects_than_one_page_holds_are_listed(self, s3: S3Server, s3_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
@@ -245,6 +276,27 @@ class TestS3:
         for ask in (lambda: objects.read("x.json"), lambda: objects.list("ledger/"), lambda: objects.create("x.json", b"{}")):
             with pytest.raises(ObjectsUnavailable, match="NoSuchBucket"):
                 ask()
+
+    def test_a_storage_that_does_not_answer_is_no_empty_ledger(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # and does not listen
+            extra = {
+                "endpoint_url": f"http://127.0.0.1:{taken.getsockname()[1]}",
+                "region_name": "us-east-1",
+                "config_kwargs": {"retries": {"max_attempts": 0}},
+            }
+            connection = {"conn_type": "aws", "login": "AKIATESTING", "password": "not-a-secret", "extra": extra}
+            monkeypatch.setenv("AIRFLOW_CONN_LEDGER_DOWN", json.dumps(connection))
+            objects = open_objects("s3://ledger_down@campaigns/happyhorse")
+            for ask in (lambda: objects.read("x.json"), lambda: objects.list("ledger/"), lambda: objects.create("x.json", b"{}")):
+                with pytest.raises(ObjectsUnavailable, match=r"s3://ledger_down@campaigns/happyhorse/.*Connect") as unavailable:
+                    ask()
+                assert "not-a-secret" not in str(unavailable.value)
+
+    def test_a_worker_without_the_library_is_told_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+        with pytest.raises(UnsuitableLedgerPath, match=r"needs apache-airflow-providers-amazon\[s3fs\] in every worker"):
+            open_objects("s3://ledger_nowhere@campaigns/happyhorse").read("x.json")
 
     def test_the_whole_bucket_and_the_environments_credentials_may_be_given(self) -> None:
         assert open_objects("s3://campaigns").uri == open_objects("S3://campaigns/").uri == "s3://campaigns"
