@@ -114,7 +114,8 @@ class Wait:
         if now >= self.end_time:
             return self._timeout(now, error)
         self._errors_in_a_row += 1
-        backoff = self._pace * min(2.0 ** (self._errors_in_a_row - 1), LONGEST_BACKOFF)
+        # Capped before the power is taken: an outage of a thousand errors in a row would overflow, and end the wait.
+        backoff = self._pace * min(2.0 ** min(self._errors_in_a_row - 1, 10), LONGEST_BACKOFF)
         asked = error.retry_after if isinstance(error, (RateLimited, ServiceFault)) else None
         # "Try again in 0 s" comes from windows that have just been reset; asking at once would meet the next refusal.
         delay = backoff if asked is None else max(asked, self._pace) + random * self._pace

@@ -157,6 +157,12 @@ class TestErrors:
         asks = [wait.on_error(Unreachable("x"), now=START, random=0.5) for _ in range(6)]
         assert [ask.after for ask in asks if isinstance(ask, Ask)] == [10, 20, 40, 60, 60, 60]
 
+    def test_an_outage_of_days_is_waited_out(self) -> None:
+        wait = waiting(end_time=START + 1e9)
+        for _ in range(3000):
+            ask = wait.on_error(Unreachable("x"), now=START, random=0.5)
+        assert ask == Ask(60.0)
+
     def test_an_unknown_id_is_believed_after_some_time_only(self) -> None:
         wait, unknown = waiting(), NotFound("no such video", status=404)
         steps = [wait.on_error(unknown, now=START, random=0.5) for _ in range(NOT_FOUND_IN_A_ROW)]
