@@ -228,15 +228,18 @@ except Terminated:
             [sys.executable, "-c", self.SCRIPT, str(folder), QUICK, "store" if store else "none"],
             cwd=Path(__file__).resolve().parents[2],
             env={**os.environ, "PYTHONPATH": "."},
+            stderr=subprocess.PIPE,
+            text=True,
         )
         try:
             deadline = time.monotonic() + 30
             while not when():
                 assert time.monotonic() < deadline
-                assert process.poll() is None
+                assert process.poll() is None, process.communicate()[1]
                 time.sleep(0.02)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=20) == 143
+            errors = process.communicate(timeout=20)[1]
+            assert process.returncode == 143, errors
         finally:
             if process.poll() is None:
                 process.kill()
@@ -266,10 +269,16 @@ except Terminated:
             running.current.on_kill()
             raise Terminated
 
+        def kill_once_it_waits() -> None:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline and not any(request["method"] == "GET" for request in emulator.requests()):
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGTERM)
+
         before = signal.signal(signal.SIGTERM, terminate)
-        kill = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+        kill = threading.Thread(target=kill_once_it_waits)
+        kill.start()
         try:
-            kill.start()
             with pytest.raises(Terminated):
                 running.run()
         finally:
