@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
@@ -56,3 +57,8 @@ def show_map_index(ti: Any, name: str) -> None:
     """Put a mapped task instance's name into the grid at once on Airflow 2, which renders it only when a task ends, not when it defers."""
     if not AIRFLOW_V_3_0_PLUS:
         ti.rendered_map_index = name
+
+
+def state_store_forgets_success() -> bool:
+    """Say whether ``[state_store] clear_on_success`` (Airflow 3.3, off by default) deletes a task's entries when it has succeeded."""
+    return bool(conf.getboolean("state_store", "clear_on_success", fallback=False))

@@ -36,6 +36,12 @@ CONNECTION_FIELDS: dict[str, tuple[str, str, dict[str, Any]]] = {
         'for happy-horse.ai, {"pro+sound": 90} (std, std+sound, pro, pro+sound) for happyhorse.app.',
         {"type": ["string", "null"], "default": None},
     ),
+    "ledger_path": (
+        "Ledger path",
+        "Folder that all workers share (file:///... or s3://conn_id@bucket/prefix) for records of submissions and the spend log; wins over "
+        "[happyhorse] ledger_path. One per Airflow deployment.",
+        {"type": ["string", "null"], "default": None},
+    ),
     "proxy": (
         "Proxy",
         "URL of an HTTP proxy (http://host:port, no credentials) for API calls and results. Without it, API calls follow the environment.",
@@ -97,6 +103,16 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "boolean",
                         "example": None,
                         "default": "True",
+                    },
+                    "ledger_path": {
+                        "description": (
+                            "Folder that all workers share, for records of submissions that survive a retry before Airflow 3.3 and the "
+                            "DAG run after it, and for the spend log. Empty: none. One per Airflow deployment."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/happyhorse",
+                        "default": "",
                     },
                     "first_poll_delay": {
                         "description": (

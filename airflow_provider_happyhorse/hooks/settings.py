@@ -27,6 +27,7 @@ class ConnectionSettings:
     :param endpoint: where that is, and the key.
     :param max_credits: the most credits one generation may be estimated at, None for no cap.
     :param allow_private_results: result URLs may lead to private addresses.
+    :param ledger_path: where records of submissions are kept beside Airflow's own store, ``""`` for nowhere.
     :param prices: credits per second (or per image), overriding the vendor's table; see ``api/pricing.py`` for the names.
     """
 
@@ -36,6 +37,7 @@ class ConnectionSettings:
     max_credits: int | None = None
     allow_private_results: bool = False
     prices: Prices = field(default_factory=dict)
+    ledger_path: str = ""
 
 
 def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]) -> ConnectionSettings:
@@ -59,7 +61,7 @@ def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]
         allow = False if is_unset(extra.get("allow_private_results")) else flag(extra["allow_private_results"])
     except ValueError as problem:
         raise ValueError(f"connection {conn_id!r}: {problem}") from None
-    return ConnectionSettings(conn_id, service, endpoint, cap, allow, prices)
+    return ConnectionSettings(conn_id, service, endpoint, cap, allow, prices, _ledger_path(extra))
 
 
 async def async_settings(conn_id: str) -> ConnectionSettings:
@@ -93,6 +95,14 @@ def _service(name: str, base_url: str) -> Service:
     if other:
         raise ValueError(f"`service` is {service.name} and the base URL leads to {other}")
     return service
+
+
+def _ledger_path(extra: Mapping[str, Any]) -> str:
+    """Return the connection's ``ledger_path``, else ``[happyhorse] ledger_path``, else ``""``."""
+    from airflow.providers.common.compat.sdk import conf
+
+    given = extra.get("ledger_path")
+    return str(conf.get("happyhorse", "ledger_path", fallback="") or "" if is_unset(given) else given).strip()
 
 
 def _prices(given: Any) -> Prices:

@@ -21,7 +21,7 @@ class Situation:
     """Everything a decision rests on.
 
     :param record: what this task instance has recorded, None for nothing.
-    :param protected: there is a ledger; without one ``record`` is always None and proves nothing.
+    :param protected: no record means that nothing was submitted; without a ledger, or with one that forgets, it proves nothing.
     :param fingerprint: of the request as it is now.
     :param name: the clip's name now.
     :param named: the author gave the name (or the task is not mapped, so that its id names it).
@@ -74,7 +74,7 @@ class Stop:
     """Do nothing, and say why and what the way out is.
 
     :param kind: ``ambiguous`` (may exist), ``failed`` (the service ended it so), ``moved`` (the row is another's), ``changed``,
-        ``unprotected`` (no ledger and not the first try).
+        ``unprotected`` (no record proves nothing here, and it is not the first try).
     """
 
     kind: Literal["ambiguous", "failed", "moved", "changed", "unprotected"]
@@ -107,8 +107,8 @@ def _without_record(now: Situation) -> Decision:
         return Submit("`unprotected_retry` allows this try to pay although nothing is known of the earlier ones")
     return Stop(
         "unprotected",
-        f"this is try {now.try_number} and this Airflow keeps no record of what the earlier ones submitted (that needs Airflow 3.3): "
-        "submitting could pay for the same video again",
+        f"this is try {now.try_number} and nothing keeps a record of what the earlier ones submitted (a `ledger_path` does, and Airflow "
+        "3.3 without `[state_store] clear_on_success`): submitting could pay for the same video again",
     )
 
 

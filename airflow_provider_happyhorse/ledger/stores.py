@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_happyhorse._compat import TaskStateStore, never_expire, task_state_store
+from airflow_provider_happyhorse._compat import TaskStateStore, never_expire, state_store_forgets_success, task_state_store
 from airflow_provider_happyhorse.ledger.record import Record
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.ledger.spend import SpendLog
 
 #: The task's state entry (Airflow 3.3: task instance, tab "State"), by which an operator on call finds it.
 KEY = "happyhorse"
@@ -17,6 +20,8 @@ class Ledger(Protocol):
 
     protects: bool
     """What is written is found again by the next try."""
+    forgets: bool
+    """Where there is no record, there may have been one."""
 
     def read(self) -> Record | None:
         """Return the record, None when there is none.
@@ -38,6 +43,7 @@ class TaskStateLedger:
 
     def __init__(self, store: TaskStateStore) -> None:
         self._store = store
+        self.forgets = state_store_forgets_success()
 
     def read(self) -> Record | None:
         """Return the record in the task's state entry."""
@@ -57,6 +63,7 @@ class NoLedger:
     """Before Airflow 3.3 nothing survives a retry: XComs are cleared when one starts."""
 
     protects = False
+    forgets = True
 
     def read(self) -> Record | None:
         """Return None: nothing is known."""
@@ -70,7 +77,41 @@ class NoLedger:
         return "nowhere: this Airflow keeps no record"
 
 
-def ledger_for(context: Mapping[str, Any]) -> Ledger:
-    """Return the ledger of the running task instance."""
+def ledger_for(context: Mapping[str, Any], *, ledger_path: str = "", name: str | None = None, take: str = "") -> Ledger:
+    """Return the ledger of the running task instance.
+
+    :param ledger_path: the deployment's, ``""`` for none.
+    :param name: the clip's name, None when the author gave none and the map index is all there is.
+    :raises UnsuitableLedgerPath: for a path on which nothing can be created exclusively.
+    """
     store = task_state_store(context)
-    return NoLedger() if store is None else TaskStateLedger(store)
+    kept_by_airflow = NoLedger() if store is None else TaskStateLedger(store)
+    if not ledger_path:
+        return kept_by_airflow
+    # Imported where it is used: no DAG file needs the storage libraries.
+    from airflow_provider_happyhorse.ledger.clip_ledger import ClipLedger
+    from airflow_provider_happyhorse.ledger.objects import open_objects
+    from airflow_provider_happyhorse.ledger.path import PathLedger
+
+    ti = context["ti"]
+    where: dict[str, Any] = {
+        "objects": open_objects(ledger_path),
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "map_index": ti.map_index if ti.map_index is not None else -1,
+    }
+    named = None if name is None else PathLedger(**where, name=name, take=take)
+    return ClipLedger(own=PathLedger(**where, name=None, take=""), clip=named, before=kept_by_airflow, max_tries=ti.max_tries)
+
+
+def spend_log_for(context: Mapping[str, Any], *, ledger_path: str) -> SpendLog | None:
+    """Return the spend log of the running task instance, None without a ``ledger_path``."""
+    if not ledger_path:
+        return None
+    from airflow_provider_happyhorse.ledger.objects import open_objects
+    from airflow_provider_happyhorse.ledger.spend import SpendLog
+
+    ti = context["ti"]
+    map_index = ti.map_index if ti.map_index is not None else -1
+    return SpendLog(objects=open_objects(ledger_path), dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index)

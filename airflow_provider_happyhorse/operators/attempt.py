@@ -7,18 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, GenerationFailed, InvalidArguments, SubmissionStopped
+from airflow_provider_happyhorse.exceptions import (
+    AmbiguousSubmission,
+    GenerationFailed,
+    InvalidArguments,
+    NotAcceptedYet,
+    SubmissionStopped,
+)
 from airflow_provider_happyhorse.ledger.decision import Decision, PayAgain, Situation, Stop, decide
+from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
 from airflow_provider_happyhorse.ledger.record import Record, RecordState, UnreadableRecord, fingerprint
-from airflow_provider_happyhorse.ledger.stores import Ledger, ledger_for
+from airflow_provider_happyhorse.ledger.stores import Ledger
+from airflow_provider_happyhorse.operators.books import Stamp, open_ledger, stamp_of
 from airflow_provider_happyhorse.operators.clip import Asked, Clip, Identity, read_clip, read_identity, read_pay_again_on
-from airflow_provider_happyhorse.operators.submission import Stamp, cost_of, way_out_of_ambiguity
+from airflow_provider_happyhorse.operators.submission import cost_of, way_out_of_ambiguity
 from airflow_provider_happyhorse.results import money
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_happyhorse._compat import TaskLog
     from airflow_provider_happyhorse.api.generation import Kind
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 
@@ -78,11 +85,13 @@ class Attempt:
         mark = fingerprint(
             kind=kind, service=settings.service.name, base_url=settings.endpoint.base_url, take=identity.take, request=plain_json(inputs)
         )
-        ledger = ledger_for(context)
+        ledger = open_ledger(context, identity=identity, ledger_path=settings.ledger_path)
         try:
             record = ledger.read()
         except UnreadableRecord as problem:
             raise SubmissionStopped(f"[{identity.name}] stopped: {problem}. It is {ledger.where()}; nothing was submitted") from problem
+        except ObjectsUnavailable as problem:
+            raise NotAcceptedYet(f"[{identity.name}] not submitted: the ledger does not answer: {problem}; a retry asks again") from problem
         return cls(task_id, kind, identity, hook, ledger, stamp, record, mark, words)
 
     def decision(self) -> Decision:
@@ -90,7 +99,7 @@ class Attempt:
         return decide(
             Situation(
                 record=self.record,
-                protected=self.ledger.protects,
+                protected=not self.ledger.forgets,
                 fingerprint=self.fingerprint,
                 name=self.identity.name,
                 named=self.identity.named,
@@ -143,37 +152,10 @@ class Attempt:
                 )
             case "moved" | "changed":
                 return SubmissionStopped(
-                    f"[{name}] {stop.why}. Nothing was submitted. To submit it ({cost} credits), delete {entry} and clear this task"
+                    f"[{name}] {stop.why}. Nothing was submitted. To submit it ({cost} credits), "
+                    f'set {{"state": "not_sent"}} in {entry} and clear this task'
                     + ("; give mapped clips a `name` so that they are told apart" if stop.kind == "moved" else "")
                 )
-
-
-def note_end(
-    context: Context, ledger: Ledger, state: RecordState, known: Mapping[str, Any], *, at: str, log: TaskLog, detail: str = ""
-) -> None:
-    """Write the last step of the record, unless it is about another generation by now.
-
-    :param at: ISO 8601 time.
-    """
-    stamp = stamp_of(context)
-    try:
-        record = ledger.read()
-        if record is None:
-            return
-        # An intent of this very try: the id could not be written after the submission, and now perhaps can.
-        unwritten = record.state is RecordState.INTENT and record.try_number == stamp.try_number
-        if unwritten or record.generation_id == known["generation_id"]:
-            ledger.write(record.step(state, at=at, facts=dict(known), detail=detail, max_tries=stamp.max_tries))
-    except Exception:
-        # What it would say is in the XCom, and a later try asks the service again; it must not hide how this one ended.
-        log.exception("[%s] the record of %s could not be written", known.get("name"), known["generation_id"])
-
-
-def stamp_of(context: Context) -> Stamp:
-    """Return which try of which task instance is running."""
-    ti = context["ti"]
-    map_index = ti.map_index if ti.map_index is not None else -1
-    return Stamp(map_index=map_index, try_number=ti.try_number, max_tries=ti.max_tries)
 
 
 def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,12 @@ class Clip:
     estimate: Estimate
     max_credits: int | None
 
+    def prompt(self) -> str:
+        """Return the prompt, of several shots the first's."""
+        given = self.request.given()
+        shots = given.get("multi_prompt") or [{}]
+        return str(given.get("prompt") or shots[0].get("prompt") or "")
+
     def facts(self) -> dict[str, Any]:
         """Return what the result says of the request."""
         given = self.request.given()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import random
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_happyhorse.api.errors import RateLimited, Rejected, ServiceError, Unreachable
 from airflow_provider_happyhorse.api.retry import delay_before_retry
 from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, BudgetExceeded, NotAcceptedYet, NotSubmitted
+from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
+from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.operators.books import Stamp, note_spend
 from airflow_provider_happyhorse.operators.held_signals import held_signals
 from airflow_provider_happyhorse.results import money, new_result
 
@@ -20,20 +22,12 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse._compat import TaskLog
     from airflow_provider_happyhorse.api.generation import Generation
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+    from airflow_provider_happyhorse.ledger.spend import SpendLog
     from airflow_provider_happyhorse.ledger.stores import Ledger
     from airflow_provider_happyhorse.operators.clip import Clip
 
 #: Tries of a write that keeps what became of a submission, and seconds between them.
 WRITE_TRIES, WRITE_DELAY = 5, 1.0
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """Which task instance and try writes the record."""
-
-    map_index: int
-    try_number: int
-    max_tries: int
 
 
 class Submission:
@@ -53,9 +47,11 @@ class Submission:
         stamp: Stamp,
         previous: Record | None,
         log: TaskLog,
+        spend: SpendLog | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._clip, self._hook, self._ledger, self._log, self._sleep = clip, hook, ledger, log, sleep
+        self._spend = spend
         self._record = Record(
             state=RecordState.NOT_SENT,
             fingerprint=fingerprint,
@@ -107,7 +103,10 @@ class Submission:
         call = self._hook.service.submit(self._clip.request)
         with held_signals():
             # No POST unless this write succeeds: it is all that the next try has, should this one die.
-            self._write(RecordState.INTENT, detail="")
+            try:
+                self._write(RecordState.INTENT, detail="")
+            except (LedgerConflict, ObjectsUnavailable) as problem:
+                raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {problem}; a retry looks again") from problem
             try:
                 generation = self._hook.send(call)
             except (Unreachable, RateLimited) as error:
@@ -141,6 +140,7 @@ class Submission:
         # Here and not after the block of held signals: where there is no ledger, a kill that waits for its end leaves this line alone.
         safe = "a retry or a kill cannot pay again" if kept and self._ledger.protects else "there is no record of it, so a retry will stop"
         self._log.info("[%s] %s submitted, %s committed; %s", self._clip.name, generation_id, money(facts), safe)
+        note_spend(self._spend, facts, at=facts["submitted_at"], prompt=self._clip.prompt(), log=self._log)
         return self._record
 
     def _keep(self, state: RecordState, **changes: Any) -> bool:

@@ -296,7 +296,7 @@ class TestAClear:
         running = task(prompt=None, request={"prompt": QUICK}, map_index=3)
         running.run()
         running.clear()
-        with pytest.raises(SubmissionStopped, match=r"rows have moved.*delete the state entry.*`name`"):
+        with pytest.raises(SubmissionStopped, match=r"rows have moved.*not_sent.*the state entry.*`name`"):
             running.run(request={"prompt": f"{QUICK} and tea"})
         assert emulator.charged() == 1
 

@@ -1,0 +1,76 @@
+"""The ledger where there is a ``ledger_path``: the task instance's own record, and the record of the clip by its name.
+
+A row inserted on top of a table gives every clip another map index, so a clip is known by its name (and take). A retry under another
+name, say with ``take="{{ ti.try_number }}"``, is still a retry, so the task instance's own last record is kept as well, and wins then.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_happyhorse.ledger.path import LedgerConflict, PathLedger
+from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.ledger.stores import Ledger
+
+
+class ClipLedger:
+    """The :class:`~airflow_provider_happyhorse.ledger.stores.Ledger` of a task instance whose deployment has a ``ledger_path``.
+
+    :param own: the record under the map index.
+    :param clip: the record under the clip's name and take, None for a clip without a name.
+    :param before: where records were kept before there was a ``ledger_path``; read when the path has none, so that setting it forgets
+        nothing.
+    :param max_tries: ``ti.max_tries`` now; a record of ours with another one was cleared since.
+    """
+
+    protects = True
+    forgets = False
+
+    def __init__(self, *, own: PathLedger, clip: PathLedger | None, before: Ledger, max_tries: int) -> None:
+        self._own, self._clip, self._before, self._max_tries = own, clip, before, max_tries
+        self._under_another_name = False
+        self._name_is_taken = False
+
+    def read(self) -> Record | None:
+        """Return the record that decides about this try.
+
+        :raises UnreadableRecord: one of them cannot be understood.
+        :raises ObjectsUnavailable: the storage does not tell.
+        """
+        own = self._own.read()
+        named = self._clip.read() if self._clip is not None else own
+        self._under_another_name = self._name_is_taken = False
+        if self._clip is not None and own is not None and self._goes_on(own) and not _same(own, named):
+            self._under_another_name, self._name_is_taken = True, named is not None
+            return own
+        return named if named is not None or own is not None else self._before.read()
+
+    def write(self, record: Record) -> None:
+        """Keep the next step: first under the name, where of two tries only one can write it.
+
+        :raises LedgerConflict: another try has written since we read.
+        :raises ObjectsUnavailable: it may or may not be stored.
+        """
+        sends = record.state is RecordState.INTENT
+        if sends and self._name_is_taken:
+            raise LedgerConflict(f"the name {record.name!r} has a record of another submission by now")
+        if self._clip is not None and (sends or not self._under_another_name):
+            self._clip.write(record)
+            self._under_another_name = False
+        self._own.write(record)
+
+    def where(self) -> str:
+        """Return where a person finds and changes it."""
+        ledger = self._own if self._clip is None or self._under_another_name else self._clip
+        return ledger.where()
+
+    def claim(self, service: str, generation_id: str) -> bool:
+        """Claim a generation for this clip, for good; False when another clip has it."""
+        ledger = self._clip or self._own
+        return ledger.claim(service, generation_id, ledger.clip)
+
+    def _goes_on(self, own: Record) -> bool:
+        return own.max_tries == self._max_tries and own.state is not RecordState.NOT_SENT
+
+
+def _same(own: Record, named: Record | None) -> bool:
+    """Say whether both records are about one submission: a try writes the name's first and may die before it writes its own."""
+    return named is not None and (named.map_index, named.generation_id) == (own.map_index, own.generation_id)

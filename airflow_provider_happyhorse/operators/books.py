@@ -1,0 +1,116 @@
+"""What a task writes down of a generation beside its XComs: the last steps of its record, and the spend log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_happyhorse.exceptions import InvalidArguments
+from airflow_provider_happyhorse.ledger.objects import UnsuitableLedgerPath
+from airflow_provider_happyhorse.ledger.record import RecordState
+from airflow_provider_happyhorse.ledger.stores import Ledger, ledger_for, spend_log_for
+from airflow_provider_happyhorse.results import money
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_happyhorse._compat import TaskLog
+    from airflow_provider_happyhorse.ledger.spend import SpendLog
+    from airflow_provider_happyhorse.operators.clip import Identity
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Which task instance and try writes the record."""
+
+    map_index: int
+    try_number: int
+    max_tries: int
+
+
+@dataclass(frozen=True)
+class Books:
+    """The books of one clip while its task ends; what cannot be written is said in the log and hides nothing of how it ended.
+
+    :param ledger: the clip's.
+    :param spend: None without a ``ledger_path``.
+    """
+
+    ledger: Ledger
+    spend: SpendLog | None
+    stamp: Stamp
+    log: TaskLog
+
+    @classmethod
+    def open(cls, context: Context, *, identity: Identity, ledger_path: str, log: TaskLog) -> Books:
+        """Open the books of the running task instance.
+
+        :raises InvalidArguments: for a ``ledger_path`` that cannot keep them.
+        """
+        ledger = open_ledger(context, identity=identity, ledger_path=ledger_path)
+        return cls(ledger, spend_log_for(context, ledger_path=ledger_path), stamp_of(context), log)
+
+    def delivered(self, known: Mapping[str, Any]) -> None:
+        """Note that the task has handed the result on."""
+        self._note(RecordState.DELIVERED, known)
+        if known.get("state") in ("succeeded", "failed"):
+            note_spend(self.spend, known, at=timestamp(), log=self.log)
+
+    def failed(self, known: Mapping[str, Any], *, detail: str) -> None:
+        """Note that the service has ended it as failed."""
+        self._note(RecordState.FAILED, known, detail)
+        note_spend(self.spend, known, at=timestamp(), log=self.log)
+
+    def _note(self, state: RecordState, known: Mapping[str, Any], detail: str = "") -> None:
+        try:
+            record = self.ledger.read()
+            if record is None:
+                return
+            # An intent of this very try: the id could not be written after the submission, and now perhaps can.
+            unwritten = record.state is RecordState.INTENT and record.try_number == self.stamp.try_number
+            if unwritten or record.generation_id == known["generation_id"]:
+                self.ledger.write(record.step(state, at=timestamp(), facts=dict(known), detail=detail, max_tries=self.stamp.max_tries))
+        except Exception:
+            # What it would say is in the XCom, and a later try asks the service again; it must not hide how this one ended.
+            self.log.exception("[%s] the record of %s could not be written", known.get("name"), known["generation_id"])
+
+
+def open_ledger(context: Context, *, identity: Identity, ledger_path: str) -> Ledger:
+    """Return the ledger of this clip.
+
+    :raises InvalidArguments: for a ``ledger_path`` that cannot keep one; nothing was sent.
+    """
+    try:
+        return ledger_for(context, ledger_path=ledger_path, name=identity.name if identity.named else None, take=identity.take)
+    except UnsuitableLedgerPath as problem:
+        raise InvalidArguments(f"[{identity.name}] `ledger_path`: {problem}. Nothing was submitted") from problem
+
+
+def note_spend(spend: SpendLog | None, known: Mapping[str, Any], *, at: str, log: TaskLog, prompt: str = "") -> None:
+    """Write a submission or an ending into the spend log, where there is one; a task that has paid does not fail for it.
+
+    :param at: ISO 8601 time of the event.
+    """
+    if spend is None:
+        return
+    try:
+        if known.get("state") == "in_progress":
+            spend.submitted(known, prompt=prompt)
+        else:
+            spend.ended(known, at=at, prompt=prompt)
+    except Exception:
+        log.exception("[%s] %s is not in the spend log: %s", known.get("name"), known["generation_id"], money(known))
+
+
+def stamp_of(context: Context) -> Stamp:
+    """Return which try of which task instance is running."""
+    ti = context["ti"]
+    map_index = ti.map_index if ti.map_index is not None else -1
+    return Stamp(map_index=map_index, try_number=ti.try_number, max_tries=ti.max_tries)
+
+
+def timestamp() -> str:
+    """Return the time as the books write it, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
