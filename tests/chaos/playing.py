@@ -9,7 +9,6 @@ import requests
 
 from tests.chaos.clip import Until
 
-AT_ONCE = 12
 TICK = 0.5
 
 
@@ -17,11 +16,12 @@ class Play:
     """A scenario being played.
 
     :param steps: yields what it waits for.
+    :param patience: how many times longer than it says it may wait.
     """
 
-    def __init__(self, title: str, steps: Iterator[Until]) -> None:
+    def __init__(self, title: str, steps: Iterator[Until], *, patience: float = 1) -> None:
         self.title, self.trouble, self.over = title, "", False
-        self._steps = steps
+        self._steps, self._patience = steps, patience
         self._until: Until | None = None
         self._deadline = 0.0
 
@@ -30,9 +30,9 @@ class Play:
         try:
             if self._until is None or self._until.probe():
                 self._until = next(self._steps)
-                self._deadline = time.monotonic() + self._until.timeout
+                self._deadline = time.monotonic() + self._until.timeout * self._patience
             elif time.monotonic() > self._deadline:
-                self.trouble = f"not {self._until.what} within {self._until.timeout:.0f} s"
+                self.trouble = f"not {self._until.what} within {self._until.timeout * self._patience:.0f} s"
         except StopIteration:
             self.over = True
         except (requests.RequestException, OSError, LookupError, AssertionError) as problem:
@@ -40,7 +40,7 @@ class Play:
         self.over = self.over or bool(self.trouble)
 
 
-def play_together(plays: Sequence[Play], *, look: Callable[[], bool], say: Callable[[str], None]) -> dict[str, str]:
+def play_together(plays: Sequence[Play], *, at_once: int, look: Callable[[], bool], say: Callable[[str], None]) -> dict[str, str]:
     """Play them to their ends, and return what kept any of them from it, by title.
 
     :param look: reads what the probes look at; False when that was not possible just now.
@@ -48,7 +48,7 @@ def play_together(plays: Sequence[Play], *, look: Callable[[], bool], say: Calla
     waiting = list(plays)
     running: list[Play] = []
     while waiting or running:
-        while waiting and len(running) < AT_ONCE:
+        while waiting and len(running) < at_once:
             running.append(waiting.pop(0))
         if look():
             for play in running:

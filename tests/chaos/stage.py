@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -24,7 +25,6 @@ from tests.live.processes import adopt_orphans
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
@@ -35,6 +35,27 @@ SETTINGS = {
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "32",
     "AIRFLOW__HAPPYHORSE__FIRST_POLL_DELAY": "6",
 }
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a database can bear.
+
+    :param at_once: scenarios side by side.
+    :param parallelism: tasks that may run at the same time.
+    :param heartbeat_timeout: seconds after which Airflow gives a silent task up.
+    :param patience: how many times longer a scenario may take.
+    """
+
+    at_once: int
+    parallelism: int
+    heartbeat_timeout: int
+    patience: float
+
+
+ON_POSTGRESQL = Pace(at_once=12, parallelism=8, heartbeat_timeout=10, patience=1)
+# One writer at a time: more tasks lock each other out until Airflow takes them for dead.
+ON_SQLITE = Pace(at_once=4, parallelism=4, heartbeat_timeout=20, patience=2)
 
 
 class Stage:
@@ -55,6 +76,7 @@ class Stage:
     ) -> None:
         self._folder, self._scenarios, self._say, self._ledger = folder, list(scenarios), say, ledger
         self._open, self._postgresql = ExitStack(), postgresql
+        self._pace = ON_SQLITE
         self._clips: list[ScenarioClip] = []
         self._snapshot: dict[str, Seen] = {}
         self._airflow: LiveAirflow | None = None
@@ -98,12 +120,14 @@ class Stage:
         (dags / "chaos_dags.py").write_text(dag_file(tasks))
         url = self._open.enter_context(own_database()) if self._postgresql else None
         self.database = "PostgreSQL" if url else "SQLite"
-        environment = {**SETTINGS, **connections, "PYTHONPATH": str(ROOT)}
+        self._pace = ON_POSTGRESQL if url else ON_SQLITE
+        heartbeats = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(self._pace.heartbeat_timeout)}
+        environment = {**SETTINGS, **heartbeats, **connections, "PYTHONPATH": str(ROOT)}
         self._airflow = LiveAirflow(
             home=self._folder / "airflow",
             dags_folder=dags,
             environment=environment,
-            parallelism=8,
+            parallelism=self._pace.parallelism,
             database_url=url,
             progress=self._say,
         )
@@ -154,8 +178,9 @@ class Stage:
         order = list(zip(self._scenarios, self._clips, strict=True))
         troubles: dict[str, str] = {}
         for shakes in (False, True):
-            plays = [Play(scenario.title, scenario.play(clip)) for scenario, clip in order if scenario.shakes is shakes]
-            troubles |= play_together(plays, look=self._look, say=self._say)
+            chosen = [(scenario, clip) for scenario, clip in order if scenario.shakes is shakes]
+            plays = [Play(scenario.title, scenario.play(clip), patience=self._pace.patience) for scenario, clip in chosen]
+            troubles |= play_together(plays, at_once=self._pace.at_once, look=self._look, say=self._say)
         self._look()
         return [self._row(scenario, clip, troubles.get(scenario.title, "")) for scenario, clip in order]
 

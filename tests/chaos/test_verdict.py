@@ -56,6 +56,12 @@ def test_a_clip_that_never_arrives_is_missed_although_nothing_was_paid() -> None
     assert "delivered 0 of 1" in judge(replace(EVIDENCE, paid=(), clips=(idle,)), may_stop=False).problems
 
 
+def test_a_clip_that_has_not_ended_is_a_problem_and_not_a_loss() -> None:
+    waiting = replace(CLIP, state="deferred", delivered="")
+    problems = judge(replace(EVIDENCE, clips=(waiting,)), may_stop=True).problems
+    assert problems == ("clip has not ended (deferred)", "delivered 0 of 1")
+
+
 def test_a_failed_generation_has_to_be_said() -> None:
     said = "GenerationFailed: [clip] v1 failed at the service: moderation; it cost 25 credits. A retry does not pay again"
     failed = replace(EVIDENCE, failed=frozenset({"v1"}), clips=(replace(CLIP, state="failed", delivered="", logs=(said,)),))

@@ -100,14 +100,17 @@ def judge(evidence: Evidence, *, may_stop: bool, delivers: int | None = None) ->
     problems = [evidence.trouble] if evidence.trouble else []
     if len(evidence.paid) > evidence.asked:
         problems.append(f"PAID TWICE: {len(evidence.paid)} for {evidence.asked}")
-    if len(open_ends) > len(stops):
+    unfinished = [clip for clip in evidence.clips if clip.state not in ("success", "failed")]
+    if len(open_ends) > len(stops) + len(unfinished):
         problems.append(f"LOST: {', '.join(open_ends)}")
+    # Without their end there is nothing to deliver or to tell yet.
+    problems += [f"{clip.name} has not ended ({clip.state or 'not started'})" for clip in unfinished]
     if stops and not may_stop:
         problems.append(f"stopped without need: {stops[0].name}")
     wanted = evidence.asked if delivers is None else delivers
     if len(delivered) < wanted and not (may_stop and stops):
         problems.append(f"delivered {len(delivered)} of {wanted}")
-    untold = [missing for clip in evidence.clips for missing in missing_in_log(clip, evidence)]
+    untold = [missing for clip in evidence.clips if clip not in unfinished for missing in missing_in_log(clip, evidence)]
     endings = [
         (f"{len(delivered)} delivered", bool(delivered)),
         (f"{len(said_failed)} failed at the service and said so", bool(said_failed)),
