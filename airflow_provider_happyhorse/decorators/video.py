@@ -13,8 +13,9 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
+from airflow_provider_happyhorse.api.table_values import without_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
-from airflow_provider_happyhorse.operators.clip import Asked
+from airflow_provider_happyhorse.operators.clip import BESIDES, Asked
 from airflow_provider_happyhorse.operators.video import HappyHorseGenerateVideoOperator
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class _HappyHorseVideoDecoratedOperator(DecoratedOperator, HappyHorseGenerateVid
         return [problem for problem in super()._problems_at_parse_time() if "`prompt`" not in problem]
 
     def _inputs(self) -> Mapping[str, Any]:
-        request = dict(self.request) if isinstance(self.request, Mapping) else self.request
+        # Which clip it is and what it may cost are no part of what is asked for.
+        given = without_unset(self.request)
+        request = {key: value for key, value in given.items() if key not in BESIDES} if isinstance(given, Mapping) else given
         return {"request": request, "op_args": list(self.op_args), "op_kwargs": dict(self.op_kwargs)}
 
     def _asked_finally(self, context: Context) -> Asked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 FORMAT = 1
 FINGERPRINT_VERSION = "v1"
+#: The vendors' fields that hold the URL of an image.
+MEDIA_FIELDS = frozenset({"image_url", "image_urls", "images", "element_input_urls"})
+#: What presigned URLs of S3, CloudFront, Google and Azure carry; elsewhere a query may say which thing is meant.
+_SIGNATURE = re.compile(
+    r"(?:x-amz-|x-goog-|awsaccesskeyid=|googleaccessid=|signature=|expires=|policy=|key-pair-id=|sig=|se=|st=|sp=|sv=|sr=|spr=|ske=|skt=|sks=|skv=|skoid=|sktid=)",
+    re.IGNORECASE,
+)
 
 
 class RecordState(enum.StrEnum):
@@ -155,19 +163,22 @@ def fingerprint(*, kind: str, service: str, base_url: str, take: str, request: M
 
     :param request: the given fields as JSON values.
     """
-    same = {"kind": kind, "service": service, "base_url": base_url.rstrip("/"), "take": take, "request": _without_queries(dict(request))}
+    same = {"kind": kind, "service": service, "base_url": base_url.rstrip("/"), "take": take, "request": _stable(dict(request))}
     canonical = json.dumps(same, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return f"{FINGERPRINT_VERSION}:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
-def _without_queries(value: Any) -> Any:
+def _stable(value: Any, key: str = "") -> Any:
+    """Return a value without what changes at every rendering and leads to the same image: signatures, and of media the whole query."""
     if isinstance(value, Mapping):
-        return {key: _without_queries(item) if key not in ("prompt", "description") else item for key, item in value.items()}
+        return {name: _stable(item, str(name)) for name, item in value.items()}
     if isinstance(value, list):
-        return [_without_queries(item) for item in value]
-    if isinstance(value, str) and value.startswith(("https://", "http://")):
-        try:
-            return urlunsplit(urlsplit(value)._replace(query="", fragment=""))
-        except ValueError:  # "https://[": the check of the request names the mistake
-            return value
-    return value
+        return [_stable(item, key) for item in value]
+    if key in ("prompt", "description") or not isinstance(value, str) or not value.startswith(("https://", "http://")):
+        return value
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return value
+    query = "" if key in MEDIA_FIELDS else "&".join(part for part in parts.query.split("&") if not _SIGNATURE.match(part))
+    return urlunsplit(parts._replace(query=query, fragment=""))

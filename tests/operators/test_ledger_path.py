@@ -1,0 +1,212 @@
+"""A task whose deployment has a ``ledger_path``: on every Airflow, what was paid for is found again, by the clip's name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+from airflow_provider_happyhorse.exceptions import (
+    AmbiguousSubmission,
+    GenerationFailed,
+    GenerationTimeout,
+    InvalidArguments,
+    NotAcceptedYet,
+    SubmissionStopped,
+)
+from airflow_provider_happyhorse.ledger.objects import open_objects
+from airflow_provider_happyhorse.ledger.spend import read_spend
+from tests.emulator_process import EmulatorProcess
+from tests.operators.task_instances import QUICK, Store, Task
+
+SLOW = "a kettle [emulator: render_seconds=30]"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    folder = tmp_path / "ledger path"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def task(connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path) -> Callable[..., Task]:
+    """Give the function that makes a task without Airflow's own store and with a ``ledger_path``."""
+    connect(ledger_path=str(ledger))
+    return lambda **arguments: Task(**{"prompt": QUICK, **arguments})
+
+
+def steps(ledger: Path) -> list[str]:
+    return [json.loads(path.read_text())["state"] for path in sorted(ledger.glob("ledger/*/*/*/generate~/*.json"))]
+
+
+class TestARetry:
+    def test_goes_on_with_what_was_paid_for_on_every_airflow(
+        self, task: Callable[..., Task], emulator: EmulatorProcess, ledger: Path
+    ) -> None:
+        running = task(prompt=SLOW, timeout=0.3)
+        with pytest.raises(GenerationTimeout):
+            running.run()
+        emulator.finish()
+        assert running.run()["reused"] is True
+        assert emulator.charged() == 1
+        assert steps(ledger) == ["intent", "submitted", "submitted", "delivered"]
+        assert "a retry or a kill cannot pay again" in running.log.text("INFO")
+
+    @pytest.mark.parametrize("changed", [{"take": "2"}, {"name": "another"}, {"prompt": "another"}])
+    def test_under_another_name_take_or_request_pays_nothing(
+        self, task: Callable[..., Task], emulator: EmulatorProcess, changed: dict[str, str]
+    ) -> None:
+        running = task(prompt=SLOW, timeout=0.3, take="1", name="kettle")
+        with pytest.raises(GenerationTimeout):
+            running.run()
+        emulator.finish()
+        running.run(**changed)
+        assert emulator.charged() == 1
+
+    def test_after_a_death_between_intent_and_id_stops_and_both_ways_out_work(
+        self, task: Callable[..., Task], emulator: EmulatorProcess, ledger: Path
+    ) -> None:
+        running = task()
+        emulator.fault("reset_after", method="POST")
+        with pytest.raises(AmbiguousSubmission, match=r"add 000003\.json"):
+            running.run()
+        assert emulator.charged() == 1
+        running.clear()
+        with pytest.raises(AmbiguousSubmission, match=r"add 000003\.json with"):
+            running.run()
+        folder = next(ledger.glob("ledger/*/*/*/generate~"))
+        paid = emulator.state()["jobs"][0]["id"]
+        (folder / "000003.json").write_text(json.dumps({"state": "submitted", "generation_id": paid}))
+        running.clear()
+        assert running.run()["generation_id"] == paid
+        assert emulator.charged() == 1
+
+    def test_a_person_may_let_it_be_submitted(self, task: Callable[..., Task], emulator: EmulatorProcess, ledger: Path) -> None:
+        running = task()
+        emulator.fault("reset_before", method="POST")
+        with pytest.raises(AmbiguousSubmission):
+            running.run()
+        folder = next(ledger.glob("ledger/*/*/*/generate~"))
+        (folder / "000003.json").write_text(json.dumps({"state": "not_sent"}))
+        running.clear()
+        assert running.run()["state"] == "succeeded"
+        assert emulator.charged() == 1
+
+
+def test_inserting_a_row_and_fixing_another_pays_for_those_two_alone(task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+    """The everyday repair: one row on top of the table, another one fixed, everything cleared."""
+    rows = [{"name": name, "prompt": f"{name} {QUICK}"} for name in ("a", "b", "c", "d")]
+    first = [task(prompt=None, request=row, map_index=index) for index, row in enumerate(rows)]
+    paid = {running.run()["name"]: running.xcoms["generation_id"] for running in first}
+    assert emulator.charged() == 4
+
+    rows = [{"name": "new", "prompt": f"new {QUICK}"}, *rows]
+    rows[2] = {"name": "b", "prompt": f"b fixed {QUICK}"}
+    for running in first:
+        running.clear()
+    again = [*first, task(prompt=None, map_index=4)]
+    results = {running.run(request=row)["name"]: running.xcoms["generation_id"] for running, row in zip(again, rows, strict=True)}
+
+    assert emulator.charged() == 6
+    assert {name for name in results if results[name] != paid.get(name)} == {"new", "b"}
+
+
+def test_rows_without_names_stop_when_they_have_moved(task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+    running = task(prompt=None, request={"prompt": QUICK}, map_index=0)
+    running.run()
+    running.clear()
+    with pytest.raises(SubmissionStopped, match="`name`"):
+        running.run(request={"prompt": f"{QUICK} and tea"})
+    assert emulator.charged() == 1
+
+
+class TestThePathItself:
+    def test_one_that_keeps_nothing_exclusively_is_refused_before_paying(
+        self, connect: Callable[..., str], emulator: EmulatorProcess
+    ) -> None:
+        connect(ledger_path="gs://bucket/ledger")
+        with pytest.raises(InvalidArguments, match="ledger_path"):
+            Task(prompt=QUICK).run()
+        assert emulator.charged() == 0
+
+    def test_one_that_does_not_answer_stops_before_paying_and_a_retry_may_help(
+        self, connect: Callable[..., str], emulator: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        connect(ledger_path=f"{tmp_path}/not-mounted")
+        running = Task(prompt=QUICK)
+        with pytest.raises(NotAcceptedYet, match="not submitted"):
+            running.run()
+        (tmp_path / "not-mounted").mkdir()
+        assert running.run()["state"] == "succeeded"
+        assert emulator.charged() == 1
+
+    def test_the_configuration_may_give_it(
+        self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect()
+        monkeypatch.setenv("AIRFLOW__HAPPYHORSE__LEDGER_PATH", str(ledger))
+        Task(prompt=QUICK).run()
+        assert steps(ledger) == ["intent", "submitted", "delivered"]
+
+    @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the task state store came with Airflow 3.3")
+    def test_setting_it_forgets_nothing(self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path) -> None:
+        connect()
+        running = Task(prompt=SLOW, timeout=0.3, store=Store())
+        with pytest.raises(GenerationTimeout):
+            running.run()
+        connect(ledger_path=str(ledger))
+        emulator.finish()
+        assert running.run()["reused"] is True
+        assert emulator.charged() == 1
+
+
+class TestTheSpendLog:
+    def test_it_has_one_object_a_submission_and_one_an_ending(
+        self, task: Callable[..., Task], emulator: EmulatorProcess, ledger: Path
+    ) -> None:
+        good = task(name="good")
+        good.run()
+        bad = task(name="bad", prompt="a pot [emulator: fail]", map_index=1)
+        with pytest.raises(GenerationFailed):
+            bad.run()
+        good.clear()
+        good.run()
+        today = datetime.now(UTC).date()
+        written = list(read_spend(open_objects(str(ledger)), today - timedelta(days=1), today + timedelta(days=1)))
+        assert sorted((entry["name"], entry["event"], entry["state"]) for entry in written) == [
+            ("bad", "ended", "failed"),
+            ("bad", "submitted", "in_progress"),
+            ("good", "ended", "succeeded"),
+            ("good", "submitted", "in_progress"),
+        ]
+        assert sum(entry["credits_estimated"] for entry in written if entry["event"] == "submitted") == 50
+        assert {entry["prompt"] for entry in written if entry["name"] == "good"} >= {QUICK}
+
+    def test_a_log_that_cannot_be_written_is_said_and_fails_nothing(
+        self, task: Callable[..., Task], emulator: EmulatorProcess, ledger: Path
+    ) -> None:
+        (ledger / "spend").write_text("a file where a folder should be")
+        running = task()
+        assert running.run()["state"] == "succeeded"
+        assert "is not in the spend log" in running.log.text("ERROR")
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the task state store came with Airflow 3.3")
+def test_a_store_that_forgets_successes_stops_a_later_try(
+    connect: Callable[..., str], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect()
+    monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
+    running = Task(prompt=QUICK, store=Store())
+    running.run()
+    assert running.store is not None
+    running.store.entries.clear()  # what Airflow does then
+    running.clear()
+    with pytest.raises(SubmissionStopped, match="clear_on_success"):
+        running.run()
+    assert emulator.charged() == 1
