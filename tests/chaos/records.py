@@ -40,7 +40,7 @@ class StateEntry:
 
 
 class LedgerFolder:
-    """The record in a ledger on a local path: one object per step, of which none is ever changed."""
+    """The record of a named clip in a ledger on a local path: one object per step, of which none is ever changed."""
 
     def __init__(self, ledger: Path, *, dag_id: str, run_id: str) -> None:
         self._clips = ledger / "ledger" / dag_id / run_id / TASK_ID
@@ -56,4 +56,4 @@ class LedgerFolder:
             json.dump(changes, step)
 
     def _steps(self) -> list[Path]:
-        return sorted(self._clips.glob("*/*.json"))
+        return sorted(self._clips.glob("*~*/*.json"))

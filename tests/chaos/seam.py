@@ -30,6 +30,8 @@ STEPS = (
     "after_publish",
     "after_delivered",
 )
+#: Between the writes of a ledger that is made of several (a ``ledger_path``: under the map index and under the name).
+STEPS_WITHIN = ("within_intent", "within_id", "within_delivered")
 
 _running: dict[str, Any] = {}
 
@@ -45,7 +47,7 @@ def remember(context: Any) -> None:
 
 def reached(step: str) -> None:
     """Do what the run's conf wants at this step."""
-    if not _running:
+    if "conf" not in _running:
         return
     here = {
         "step": step,
@@ -89,7 +91,7 @@ def install() -> None:
     if not ledgers:
         raise RuntimeError("there is no class with read, write and where in airflow_provider_happyhorse.ledger")
     for ledger in ledgers:
-        _around(ledger, "write", before=_before_write, after=_after_write)
+        _around_writes(ledger)
     _around(SyncTransport, "send", before=_before_send, after=_after_send)
     operator = base.HappyHorseGenerateOperator
     _around(operator, "defer", before=lambda *_, **__: reached("before_defer"))
@@ -109,15 +111,27 @@ def _ledgers() -> list[type]:
     return list(found.values())
 
 
-def _before_write(ledger: Any, record: Any, *_: Any, **__: Any) -> None:
-    if record.state.value == "intent":
-        reached("before_intent")
+def _around_writes(ledger: Any) -> None:
+    """Put steps around a ledger's ``write``, and between the writes of a ledger that is made of several."""
+    real = ledger.write
 
+    @wraps(real)
+    def wrapped(self: Any, record: Any, *args: Any, **kwargs: Any) -> Any:
+        state, outermost = record.state.value, not _running.get("writing")
+        if outermost and state == "intent":
+            reached("before_intent")
+        _running["writing"] = True
+        try:
+            answer = real(self, record, *args, **kwargs)
+        finally:
+            _running["writing"] = not outermost
+        if step := {"intent": "intent", "submitted": "id", "delivered": "delivered"}.get(state):
+            reached(f"{'after' if outermost else 'within'}_{step}")
+        return answer
 
-def _after_write(ledger: Any, record: Any, *_: Any, **__: Any) -> None:
-    step = {"intent": "after_intent", "submitted": "after_id", "delivered": "after_delivered"}.get(record.state.value)
-    if step:
-        reached(step)
+    if not getattr(real, "chaos", False):
+        wrapped.chaos = True  # type: ignore[attr-defined]  # this process may parse the file twice
+        ledger.write = wrapped
 
 
 def _before_send(transport: Any, call: Any, **_: Any) -> None:

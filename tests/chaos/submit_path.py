@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
-from tests.chaos.scenario import Scenario
+from tests.chaos.scenario import NO_CREDITS, Scenario
 
 Play = Callable[[ScenarioClip], Iterator[Until]]
 
@@ -86,12 +86,17 @@ KILLS = [
     Scenario(
         "killed after the delivery was recorded",
         dies("after_delivered"),
-        untold="a try that hands on what was delivered before does not say what it cost",
+        untold=NO_CREDITS,
     ),
 ]
 WAYS_OUT = [
     Scenario("way out by hand: killed during the POST, the video exists", way_out_it_exists, own_emulator=True),
     Scenario("way out by hand: killed after the intent, nothing exists", way_out_it_does_not_exist),
+]
+LEDGER_PATH = [
+    Scenario("killed between the two writes of the intent", dies("within_intent"), may_stop=True, delivers=0),
+    Scenario("killed between the two writes of the id", dies("within_id")),
+    Scenario("killed between the two writes of the delivery", dies("within_delivered")),
 ]
 WORKER = [
     Scenario("killed while waiting in the worker", dies_waiting_in_the_worker, task={"deferrable": False}, render_seconds=600),

@@ -40,9 +40,10 @@ def long(*, seed: int, rounds: int) -> list[Scenario]:
     return played
 
 
-def chosen(form: str, *, seed: int, rounds: int) -> list[Scenario]:
-    """Return the scenarios of a form, ``short`` or ``long``."""
-    return short() if form == "short" else long(seed=seed, rounds=rounds)
+def chosen(form: str, *, ledger: str, seed: int, rounds: int) -> list[Scenario]:
+    """Return the scenarios of a form, ``short`` or ``long``, for a ledger, ``state`` or ``path``."""
+    found = short() if form == "short" else long(seed=seed, rounds=rounds)
+    return [*found, *submit_path.LEDGER_PATH] if ledger == "path" else found
 
 
 def shuffled(scenarios: Sequence[Scenario], seed: int) -> list[Scenario]:
