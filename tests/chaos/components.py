@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
+from tests.chaos.scenario import NO_CREDITS, Scenario
 from tests.chaos.seam import STEPS
 from tests.chaos.service import lasts
 from tests.live.airflow import SCHEDULER, TRIGGERER
