@@ -10,6 +10,8 @@ from airflow_provider_happyhorse.api.generation import Generation, GenerationSta
 
 #: XCom key under which the result is kept up to date from submission on, also when the task fails.
 XCOM_KEY = "happyhorse"
+#: The request travels with the result to where it is published, and into no XCom: a prompt may have 2500 characters.
+REQUEST_KEY = "request"
 #: Signed URLs can be long, and an XCom is a database row; a publishing task asks the service again for what was dropped.
 LONGEST_URLS = 700
 
@@ -36,6 +38,11 @@ def new_result(*, name: str, kind: str, service: str, happyhorse_conn_id: str, *
         "sidecar_uri": None,
     }
     return {**result, **known}
+
+
+def public(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result as other tasks see it."""
+    return {key: value for key, value in known.items() if key != REQUEST_KEY}
 
 
 def with_generation(known: Mapping[str, Any], generation: Generation, *, seen_at: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -33,6 +34,11 @@ for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[name]
 
 from tests.emulator_process import EmulatorProcess, ServiceName  # noqa: E402  after the environment is set
+
+
+def pytest_unconfigure() -> None:
+    """Remove what Airflow has left."""
+    shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

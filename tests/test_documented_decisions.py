@@ -35,7 +35,7 @@ SITUATIONS = {
         situation(record(RecordState.DELIVERED, map_index=3), fingerprint="other", map_index=3, name="neighbour"),
     ],
     "the service ended it as failed": [situation(record(RecordState.FAILED))],
-    "there is no store": [situation(None, protected=False)],
+    "there is no record that can be relied on": [situation(None, protected=False)],
 }
 STOPS = {"ambiguous": "AmbiguousSubmission", "failed": "GenerationFailed"}
 

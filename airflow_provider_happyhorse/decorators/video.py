@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -36,6 +37,8 @@ class _HappyHorseVideoDecoratedOperator(DecoratedOperator, HappyHorseGenerateVid
     def _problems_at_parse_time(self) -> list[str]:
         if self.prompt is not None:
             return ["the decorated function gives the prompt; leave `prompt` out"]
+        if iscoroutinefunction(self.python_callable):
+            return ["the decorated function must be a plain function, not `async def`"]
         # What the function returns is not known yet; a placeholder stands for it.
         return [problem for problem in super()._problems_at_parse_time() if "`prompt`" not in problem]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook
 
 from airflow_provider_happyhorse.api.calls import Call, FilePart
 from airflow_provider_happyhorse.api.errors import ServiceError
@@ -78,7 +78,10 @@ class HappyHorseHook(BaseHook):
 
         :raises ValueError: when it cannot be used; nothing was sent.
         """
-        connection = self.get_connection(self.happyhorse_conn_id)
+        try:
+            connection = self.get_connection(self.happyhorse_conn_id)
+        except AirflowNotFoundException as missing:
+            raise ValueError(f"there is no connection {self.happyhorse_conn_id!r}") from missing
         return read_settings(self.happyhorse_conn_id, connection, connection.extra_dejson)
 
     @property

@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_happyhorse.api.pricing import NO_PRICES, Prices
 from airflow_provider_happyhorse.api.service import Service, service_for, services
 from airflow_provider_happyhorse.api.table_values import flag, is_unset, number
+from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS
 from airflow_provider_happyhorse.transports.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -79,6 +81,10 @@ def _check_extra(connection: Connection, extra: Any) -> None:
     """Refuse an extra that is no JSON object: Airflow 2.11 and 3.3 log that and take it for empty; a cap on credits would be lost."""
     if not isinstance(extra, Mapping):
         raise ValueError(f"its extra must be a JSON object, not {type(extra).__name__}")
+    for name in extra:
+        # A cap on credits that is misspelled would be no cap; what resembles nothing of ours may be somebody else's.
+        if name not in CONNECTION_FIELDS and (meant := get_close_matches(str(name), CONNECTION_FIELDS, n=1, cutoff=0.8)):
+            raise ValueError(f"its extra `{name}` is unknown; is `{meant[0]}` meant?")
     if extra or not connection.extra:
         return
     try:

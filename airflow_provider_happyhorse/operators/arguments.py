@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_happyhorse._compat import is_being_unmapped
+from airflow_provider_happyhorse.api.table_values import is_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
 from airflow_provider_happyhorse.operators.clip import Asked, problems_at_parse_time, read_pay_again_on
 from airflow_provider_happyhorse.operators.grid_names import GridNames
 from airflow_provider_happyhorse.operators.literals import is_literal
-from airflow_provider_happyhorse.operators.waiting import deferrable_by_default
+from airflow_provider_happyhorse.operators.waiting import deferrable_by_default, timeout_problems
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from airflow_provider_happyhorse.api.generation import Kind
 
 
@@ -44,7 +47,7 @@ class GenerateArguments(GridNames, BaseOperator):
         happyhorse_conn_id: str = "happyhorse_default",
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
-        timeout: float = 3600,
+        timeout: float | timedelta = 3600,
         max_credits: int | None = None,
         take: str | None = None,
         pay_again_on: Sequence[str] | str = ("changed_request",),
@@ -73,8 +76,14 @@ class GenerateArguments(GridNames, BaseOperator):
         problems = problems_at_parse_time(self._asked(), self.kind)
         if is_literal(self.pay_again_on):
             problems += read_pay_again_on(self.pay_again_on)[1]
-        if is_literal(self.timeout) and not (isinstance(self.timeout, (int, float)) and self.timeout > 0):
-            problems.append(f"`timeout` must be more than 0 seconds, not {self.timeout!r}")
+        problems += timeout_problems(self.timeout)
+        problems += [
+            f"`{name}` must be True or False, not {value!r}"
+            for name, value in (("wait_for_completion", self.wait_for_completion), ("deferrable", self.deferrable))
+            if not isinstance(value, bool)
+        ]
+        if self.destination is not None and is_literal(self.destination) and is_unset(self.destination):
+            problems.append("`destination` is empty; leave it out to publish nothing")
         if self.wait_for_completion is False and self.destination is not None:
             problems.append("`destination` needs `wait_for_completion`: there is nothing to publish before the end")
         return problems

@@ -13,6 +13,7 @@ from airflow_provider_happyhorse.exceptions import (
     BudgetExceeded,
     GenerationFailed,
     GenerationFailedRetryable,
+    InvalidArguments,
     NotSubmitted,
 )
 from airflow_provider_happyhorse.ledger.decision import Attach, Stop
@@ -32,7 +33,7 @@ from airflow_provider_happyhorse.operators.waiting import (
     trigger_for,
     wait_in_worker,
 )
-from airflow_provider_happyhorse.results import XCOM_KEY, money, new_result
+from airflow_provider_happyhorse.results import XCOM_KEY, money, new_result, public
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -50,6 +51,16 @@ class HappyHorseGenerateOperator(GenerateArguments):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or go on with what an earlier try has submitted; then wait."""
+        try:
+            return self._run(context)
+        except InvalidArguments:
+            # A report of the run finds the clip by this, as it finds those that were paid for.
+            name = self.grid_name or self.task_id
+            known = new_result(name=name, kind=self.kind, service="", happyhorse_conn_id=str(self.happyhorse_conn_id), state="refused")
+            self._push(context, known)
+            raise
+
+    def _run(self, context: Context) -> dict[str, Any]:
         attempt = Attempt.of(
             context,
             task_id=self.task_id,
@@ -68,7 +79,7 @@ class HappyHorseGenerateOperator(GenerateArguments):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Finish the task with the trigger's event; sends nothing to the service, unless a result URL has expired."""
-        known, problem = result_of_event(event)
+        known, problem = result_of_event(event, resumes=self._resumes(context))
         if problem is not None:
             self._end_badly(context, known, problem)
         self.log.info("[%s] %s succeeded, %s", known.get("name"), known["generation_id"], money(known))
@@ -114,9 +125,11 @@ class HappyHorseGenerateOperator(GenerateArguments):
             submission.check_budget()
             self.check_grid_name(context)
             if self.destination:
-                from airflow_provider_happyhorse.storage.stores import check_writable
+                from airflow_provider_happyhorse.storage.stores import check_free, check_writable
 
+                self.check_names_differ(context)
                 check_writable(self.destination)
+                check_free(self.destination, kind=self.kind)
             record = submission.submit()
         except (BudgetExceeded, NotSubmitted):
             self._push(context, submission.facts(state="refused"))
@@ -174,7 +187,7 @@ class HappyHorseGenerateOperator(GenerateArguments):
             known = {**known, "uri": published["uri"], "sidecar_uri": published["sidecar_uri"]}
             self._push(context, known)
         self._books(context, known).delivered(known)
-        return known
+        return public(known)
 
     def _end_badly(self, context: Context, known: dict[str, Any], problem: Exception) -> NoReturn:
         self._push(context, known)
@@ -197,7 +210,11 @@ class HappyHorseGenerateOperator(GenerateArguments):
         identity = read_identity(self._asked(), task_id=self.task_id, map_index=stamp_of(context).map_index)
         return Books.open(context, identity=identity, ledger_path=path, log=self.log)
 
+    def _resumes(self, context: Context) -> bool:
+        """Say whether a retry finds what this try has submitted."""
+        return self._books(context, {}).ledger.protects
+
     def _push(self, context: Context, known: Mapping[str, Any]) -> None:
         if known["generation_id"]:
             context["ti"].xcom_push(key="generation_id", value=known["generation_id"])
-        context["ti"].xcom_push(key=XCOM_KEY, value=dict(known))
+        context["ti"].xcom_push(key=XCOM_KEY, value=public(known))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from airflow_provider_happyhorse.api.pricing import Estimate
 from airflow_provider_happyhorse.api.service import Service, services
@@ -131,9 +134,9 @@ def read_name(name: Any) -> tuple[str, list[str]]:
     """Return the clip's name, ``""`` for none, and what is wrong with it."""
     if is_unset(name):
         return "", []
-    if not isinstance(name, (str, int)) or isinstance(name, bool):
+    if isinstance(name, bool) or not isinstance(name, (str, int, float, Decimal, date, UUID)):
         return "", [f"`name` must be text, not {name!r}"]
-    shown = str(name).strip()
+    shown = str(number(name)) if isinstance(name, (float, Decimal)) else str(name).strip()
     if len(shown) > LONGEST_NAME or not shown.isprintable():
         return "", [f"`name` must be at most {LONGEST_NAME} printable characters, not {shown[:40]!r}"]
     return shown, []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_happyhorse._compat import show_map_index
 from airflow_provider_happyhorse.api.table_values import is_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
+from airflow_provider_happyhorse.operators.literals import is_literal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -26,11 +27,15 @@ class GridNames:
     name: Any
     request: Any
     map_index_template: str | None
+    destination: Any
     _rendered = False
+    _same_for_every_clip = False
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Context, jinja_env: Any, seen_oids: set[int]
     ) -> None:
+        if parent is self and not self._rendered:
+            self._same_for_every_clip = is_literal(self.destination)
         if parent is not self or not self._rendered:
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)  # type: ignore[misc]  # Airflow's
         if parent is not self:
@@ -64,3 +69,19 @@ class GridNames:
         except Exception as problem:
             why = f"map_index_template {template!r} cannot be rendered: {type(problem).__name__}: {problem}"
             raise InvalidArguments(f"task {self.task_id!r}: {why}. Nothing was submitted") from problem
+
+    def check_names_differ(self, context: Context) -> None:
+        """Refuse an exact object as the destination of mapped clips: the first would be published there, the others paid for in vain.
+
+        :raises InvalidArguments: nothing was submitted.
+        """
+        if context["ti"].map_index is None or context["ti"].map_index < 0 or str(self.destination).endswith("/"):
+            return
+        dag = context.get("dag")
+        written = dag.get_task(self.task_id) if dag is not None else None
+        # An operator that is mapped itself may get a destination per clip from `.expand`; what is in `.partial` is the same for all.
+        in_partial = getattr(written, "partial_kwargs", None)
+        given_to_all = written is not None and (in_partial is None or "destination" in in_partial)
+        if self._same_for_every_clip and given_to_all:
+            why = f"`destination` {self.destination!r} is one object, and every mapped clip would go there; name a folder, ending in /"
+            raise InvalidArguments(f"task {self.task_id!r}: {why}. Nothing was submitted")

@@ -16,7 +16,7 @@ from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.operators.books import Stamp, note_spend
 from airflow_provider_happyhorse.operators.held_signals import held_signals
-from airflow_provider_happyhorse.results import money, new_result
+from airflow_provider_happyhorse.results import REQUEST_KEY, money, new_result
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse._compat import TaskLog
@@ -94,10 +94,16 @@ class Submission:
             except (Unreachable, RateLimited) as error:
                 delay = delay_before_retry(error, attempt=attempt, pays=True, random=random())
                 if delay is None:
-                    raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {error}; a retry tries again") from error
+                    why = f"not submitted, nothing was paid: {error}; {self._what_a_retry_does()}"
+                    raise NotAcceptedYet(f"[{self._clip.name}] {why}") from error
                 self._log.warning("[%s] not accepted (%s); trying again in %.0f s", self._clip.name, error, delay)
             self._sleep(delay)
             attempt += 1
+
+    def _what_a_retry_does(self) -> str:
+        if self._ledger.protects:
+            return "a retry tries again"
+        return "a retry stops, since nothing keeps a record here: start a new run, or clear this task with `unprotected_retry`"
 
     def _submit_once(self) -> Record:
         call = self._hook.service.submit(self._clip.request)
@@ -131,7 +137,7 @@ class Submission:
         """Return the flat result of this clip, with what is known of it."""
         service, conn_id = self._hook.service.name, self._hook.happyhorse_conn_id
         result = new_result(name=self._clip.name, kind=self._clip.request.kind, service=service, happyhorse_conn_id=conn_id)
-        return {**result, **self._clip.facts(), **known}
+        return {**result, **self._clip.facts(), REQUEST_KEY: self._clip.request.given(), **known}
 
     def _submitted(self, generation: Generation) -> Record:
         generation_id = generation.generation_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 BACKSTOP = timedelta(minutes=20)
 
 
+#: A year; Airflow stores the deferral's end as a date.
+LONGEST_TIMEOUT = 31_536_000
+
+
 def deferrable_by_default() -> bool:
     """Return ``[happyhorse] deferrable``. Not Airflow's own switch, which is off: a thousand waiting videos would hold a thousand slots."""
     return bool(conf.getboolean("happyhorse", "deferrable", fallback=True))
@@ -37,13 +42,31 @@ def first_poll_delay() -> float:
     return max(0.0, float(conf.getfloat("happyhorse", "first_poll_delay", fallback=10.0)))
 
 
-def end_of_wait(*, timeout: float, execution_timeout: timedelta | None, try_started: datetime | None, now: float) -> float:
+def timeout_problems(timeout: Any) -> list[str]:
+    """Return what is wrong with a wait's length; one that overflows a date would be found out only after paying."""
+    try:
+        seconds = seconds_of(timeout)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if 0 < seconds <= LONGEST_TIMEOUT:
+        return []
+    return [f"`timeout` must be more than 0 and at most {LONGEST_TIMEOUT} seconds (or a timedelta), not {timeout!r}"]
+
+
+def seconds_of(timeout: float | timedelta) -> float:
+    """Return a wait's length in seconds."""
+    if isinstance(timeout, bool):
+        raise TypeError("a truth value is no time")
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
+
+
+def end_of_wait(*, timeout: float | timedelta, execution_timeout: timedelta | None, try_started: datetime | None, now: float) -> float:
     """Return the Unix time at which this try gives up waiting.
 
-    :param timeout: seconds from now.
+    :param timeout: seconds from now, or a timedelta.
     :param execution_timeout: of the task, from the start of the try. Airflow 3 does not apply it to a deferral, so it is applied here.
     """
-    ends = [now + timeout]
+    ends = [now + seconds_of(timeout)]
     if execution_timeout is not None:
         ends.append((try_started.timestamp() if try_started else now) + execution_timeout.total_seconds())
     return min(ends)
@@ -135,9 +158,10 @@ def event_of(ended: Ended, *, known: Mapping[str, Any], generation_id: str) -> d
     return {"status": ended.ending, "generation_id": generation_id, "message": ended.message, "result": result}
 
 
-def result_of_event(event: Any) -> tuple[dict[str, Any], Exception | None]:
+def result_of_event(event: Any, *, resumes: bool = True) -> tuple[dict[str, Any], Exception | None]:
     """Return the result in a trigger's event, and the exception it means for the task, None for a success.
 
+    :param resumes: a retry finds the generation again: there is a record of it, or the task is about a given id.
     :raises AirflowException: for what is no event of ours; nothing is known then, and a retry re-attaches.
     """
     if not isinstance(event, Mapping) or event.get("status") not in ("success", "failed", "timeout", "error"):
@@ -147,12 +171,15 @@ def result_of_event(event: Any) -> tuple[dict[str, Any], Exception | None]:
     known = dict(given) if isinstance(given, Mapping) else new_result(name="", kind="", service="", happyhorse_conn_id="")
     known["generation_id"] = generation_id
     message = str(event.get("message") or "")
+    stops = f"a retry stops, since nothing keeps a record here: wait for {generation_id} with HappyHorseGenerationSensor"
     match event["status"]:
         case "success":
             return known, None
         case "failed":
             return known, GenerationFailed(f"{message}; it cost {money(known)}, unless the service gives failed ones back")
         case "timeout":
-            return known, GenerationTimeout(f"{message}; {money(known)} are committed, nothing was cancelled, a retry waits for it again")
+            then = "a retry waits for it again" if resumes else stops
+            return known, GenerationTimeout(f"{message}; {money(known)} are committed, nothing was cancelled; {then}")
         case _:
-            return known, GenerationUnreachable(f"{message}; {money(known)} are committed; a retry asks for {generation_id} again")
+            then = f"a retry asks for {generation_id} again" if resumes else stops
+            return known, GenerationUnreachable(f"{message}; {money(known)} are committed; {then}")

@@ -185,3 +185,23 @@ def check_writable(destination: str) -> None:
     if not place.is_folder and place.store.is_folder(place.path):
         raise PublishFailed(f"The destination {place.uri} is a folder. End it with '/' to publish below it, or name an object.")
     place.store.check_writable(place.path if place.is_folder else place.path.rpartition("/")[0] or "/")
+
+
+def check_free(destination: str, *, kind: str) -> None:
+    """Refuse, before anything is paid, an exact object that publishing a new generation would refuse after it.
+
+    :param kind: what will be published, ``video`` or ``image``.
+    :raises PublishFailed: something stands there (it cannot be the new generation), or the extension promises another format.
+    """
+    place = locate(destination)
+    if place.is_folder:
+        return
+    extension = place.path.rpartition("/")[2].rpartition(".")[2].lower()
+    if extension in ("png", "jpg", "jpeg", "webp") if kind == "video" else extension == "mp4":
+        raise PublishFailed(f"The destination {place.uri} promises another format than a {kind} has. Nothing was submitted.")
+    for path in (place.path, f"{place.path}.json"):
+        if place.store.size(path) is not None:
+            raise PublishFailed(
+                f"{place.store.uri(path)} exists already and cannot be the new generation. Nothing was submitted. Name a folder, ending in "
+                "'/', or put the run into the name, such as {{ run_id }}."
+            )

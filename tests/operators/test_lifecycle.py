@@ -93,7 +93,7 @@ class TestDeferring:
         assert list(result) == RESULT
         assert result["state"] == "succeeded"
         assert store.record["state"] == "delivered"
-        assert store.record["facts"] == result
+        assert store.record["facts"] == {**result, "request": {"prompt": QUICK}}
         assert len(emulator.requests()) == asked
         assert emulator.charged() == 1
 
