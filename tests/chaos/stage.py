@@ -117,6 +117,7 @@ class Stage:
             tasks[dag_id] = self._task(scenario, dag_id, conn_id)
         dags = self._folder / "dags"
         dags.mkdir(parents=True)
+        (self._folder / "ledger").mkdir()  # a ledger that is missing is not taken for an empty one
         (dags / "chaos_dags.py").write_text(dag_file(tasks))
         url = self._open.enter_context(own_database()) if self._postgresql else None
         self.database = "PostgreSQL" if url else "SQLite"
