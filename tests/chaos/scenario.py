@@ -23,6 +23,7 @@ class Scenario:
     :param delivers: videos that have to arrive; None for all that were asked for.
     :param own_emulator: it sets faults that would meet the others' requests.
     :param task: arguments of the operator; ``rows`` maps it.
+    :param defect: what is known to be wrong with the outcome yet, "" for nothing.
     :param untold: what the log is known not to tell yet, "" when it tells everything.
     :param shakes: it kills a component of Airflow, so that it is played after the others.
     :param acts_are_chances: some of the wanted kills may meet no try at their step.
@@ -40,5 +41,6 @@ class Scenario:
     task: Mapping[str, Any] = field(default_factory=dict)
     unpaid_rows: tuple[str, ...] = ()
     untold: str = ""
+    defect: str = ""
     shakes: bool = False
     acts_are_chances: bool = False
