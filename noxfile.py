@@ -37,7 +37,9 @@ def tests_on(airflow: str) -> None:
         session.env.update(UV_PYTHON_DOWNLOADS="never", UV_PROJECT_ENVIRONMENT=str(home), UV_PYTHON=None, VIRTUAL_ENV=None)
         python = installed_python(session, airflow)
         session.run(UV, "sync", "--frozen", "--quiet", "--python", python, "--extra", "emulator", "--group", "test", "--group", group)
-        session.run(str(home / "bin" / "python"), "-m", "pytest", "-m", "not live", *session.posargs)
+        session.run(
+            str(home / "bin" / "python"), "-m", "pytest", "-n", "2", "--dist", "loadfile", "-m", "not live and not chaos", *session.posargs
+        )
 
 
 for airflow_version in AIRFLOWS:

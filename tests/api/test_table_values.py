@@ -34,9 +34,15 @@ class Scalar:
 class NAType:
     """What pandas.NA looks like from outside."""
 
+    def __repr__(self) -> str:
+        return "<NA>"
+
 
 class NaTType:
     """What pandas.NaT looks like from outside."""
+
+    def __repr__(self) -> str:
+        return "NaT"
 
 
 EMPTY: list[Any] = [
