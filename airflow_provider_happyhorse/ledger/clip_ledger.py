@@ -72,5 +72,11 @@ class ClipLedger:
 
 
 def _same(own: Record, named: Record | None) -> bool:
-    """Say whether both records are about one submission: a try writes the name's first and may die before it writes its own."""
-    return named is not None and (named.map_index, named.generation_id) == (own.map_index, own.generation_id)
+    """Say whether both records are about one submission: a try writes the name's first and may die before it writes its own.
+
+    What a person has added under the name says neither request nor map index, and is meant to count.
+    """
+    if named is None or not named.fingerprint:
+        return named is not None
+    one_submission = (named.map_index, named.fingerprint) == (own.map_index, own.fingerprint)
+    return one_submission and own.generation_id in ("", named.generation_id)

@@ -117,7 +117,8 @@ def _after_ambiguity(now: Situation, record: Record) -> Decision:
         return Submit(f"`ambiguous_submit` allows another submission although the one of {record.at} may exist")
     what = "was about to be sent" if record.state is RecordState.INTENT else "may have been accepted"
     known = f" ({record.detail})" if record.detail else ""
-    return Stop("ambiguous", f"a submission of {record.at} by try {record.try_number} {what}, and nothing tells whether it exists{known}")
+    why = f"a submission of {record.at} by try {record.try_number} {what}, and nothing tells whether it exists{known}"
+    return Stop("ambiguous", f"{why}; the log of try {record.try_number} may name its id")
 
 
 def _after_failure(now: Situation, record: Record) -> Decision:

@@ -90,4 +90,5 @@ class GenerateArguments(GridNames, BaseOperator):
 
     def _refuse_mistakes(self) -> None:
         if problems := self._problems_at_parse_time():
-            raise InvalidArguments(f"task {self.task_id!r}: {'; '.join(problems)}. Nothing was submitted")
+            name = f" [{self.grid_name}]" if self.grid_name else ""
+            raise InvalidArguments(f"task {self.task_id!r}{name}: {'; '.join(problems)}. Nothing was submitted")

@@ -146,7 +146,7 @@ class HappyHorseGenerateOperator(GenerateArguments):
         name, service = attempt.identity.name, attempt.hook.service.name
         unknown = new_result(name=name, kind=self.kind, service=service, happyhorse_conn_id=attempt.hook.happyhorse_conn_id)
         known = {**unknown, **attach.facts, "reused": True}
-        self.log.info("[%s] %s; nothing is paid again", known["name"], attach.why)
+        self.log.info("[%s] %s, %s; nothing is paid again", known["name"], attach.why, money(known))
         delivered = record.state is RecordState.DELIVERED and known["state"] == "succeeded"
         renewed = attempt.renewed(record, known, at=timestamp())
         attempt.ledger.write(renewed)

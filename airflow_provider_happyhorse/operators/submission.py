@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Tries of a write that keeps what became of a submission, and seconds between them.
 WRITE_TRIES, WRITE_DELAY = 5, 1.0
+#: Seconds that may go by between the intent and the POST.
+STALE_INTENT = 60.0
 
 
 class Submission:
@@ -35,6 +37,7 @@ class Submission:
 
     :param previous: the record an earlier try left; generations of other requests are kept from it.
     :param sleep: waits between tries that were provably not accepted, seconds.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -49,9 +52,10 @@ class Submission:
         log: TaskLog,
         spend: SpendLog | None = None,
         sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clip, self._hook, self._ledger, self._log, self._sleep = clip, hook, ledger, log, sleep
-        self._spend = spend
+        self._spend, self._clock = spend, clock
         self._record = Record(
             state=RecordState.NOT_SENT,
             fingerprint=fingerprint,
@@ -109,10 +113,14 @@ class Submission:
         call = self._hook.service.submit(self._clip.request)
         with held_signals():
             # No POST unless this write succeeds: it is all that the next try has, should this one die.
+            begin = self._clock()
             try:
                 self._write(RecordState.INTENT, detail="")
             except (LedgerConflict, ObjectsUnavailable) as problem:
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {problem}; a retry looks again") from problem
+            if (frozen := self._clock() - begin) > STALE_INTENT:
+                # This try was frozen; meanwhile another may have taken over, and a person may have been told that nothing was sent.
+                raise NotAcceptedYet(f"[{self._clip.name}] not submitted: {frozen:.0f} s went by between intent and sending; a retry looks")
             try:
                 generation = self._hook.send(call)
             except (Unreachable, RateLimited) as error:
@@ -185,8 +193,8 @@ def way_out_of_ambiguity(service: str, ledger: Ledger, cost: str) -> str:
         )
     return (
         f'{look}: if it is there, set "state": "submitted" and "generation_id": "<its id>" in {ledger.where()} and clear this task, '
-        'which pays nothing; if not, set "state": "not_sent" there, or put `ambiguous_submit` into pay_again_on, and clear this task, '
-        f"which pays {cost} credits"
+        'which pays nothing; if not, and some minutes have passed, set "state": "not_sent" there, or put `ambiguous_submit` into '
+        f"pay_again_on, and clear this task, which pays {cost} credits"
     )
 
 

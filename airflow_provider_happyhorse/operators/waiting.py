@@ -170,7 +170,7 @@ def result_of_event(event: Any, *, resumes: bool = True) -> tuple[dict[str, Any]
     given = event.get("result")
     known = dict(given) if isinstance(given, Mapping) else new_result(name="", kind="", service="", happyhorse_conn_id="")
     known["generation_id"] = generation_id
-    message = str(event.get("message") or "")
+    message = f"[{known.get('name') or generation_id}] {event.get('message') or ''}"
     stops = f"a retry stops, since nothing keeps a record here: wait for {generation_id} with HappyHorseGenerationSensor"
     match event["status"]:
         case "success":

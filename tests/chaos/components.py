@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
-from tests.chaos.scenario import NO_CREDITS, Scenario
+from tests.chaos.scenario import Scenario
 from tests.chaos.seam import STEPS
 from tests.chaos.service import lasts
 from tests.live.airflow import SCHEDULER, TRIGGERER
@@ -57,7 +57,6 @@ def storms(seed: int, rounds: int) -> list[Scenario]:
             asked=6,
             task={"rows": rows, "retries": 5},
             acts_are_chances=True,
-            untold=NO_CREDITS,
         )
         for number in range(rounds)
     ]

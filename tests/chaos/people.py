@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
-from tests.chaos.scenario import NO_CREDITS, Scenario
+from tests.chaos.scenario import Scenario
 
 
 def cleared_while_deferred(clip: ScenarioClip) -> Iterator[Until]:
@@ -77,7 +77,7 @@ def cleared_after_a_failed_generation(clip: ScenarioClip) -> Iterator[Until]:
 SHORT = [
     Scenario("cleared while deferred", cleared_while_deferred, render_seconds=600),
     Scenario("marked failed while deferred, cleared later", marked_failed_while_deferred, render_seconds=600),
-    Scenario("cleared after success", cleared_after_success, untold=NO_CREDITS),
+    Scenario("cleared after success", cleared_after_success),
 ]
 LONG = [
     Scenario("cleared while running", cleared_while_running, render_seconds=600, task={"deferrable": False}),

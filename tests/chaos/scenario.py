@@ -9,8 +9,6 @@ from typing import Any
 from tests.chaos.clip import ScenarioClip, Until
 from tests.emulator_process import ServiceName
 
-NO_CREDITS = "a try that hands on what was delivered before does not say what it cost"
-
 
 @dataclass(frozen=True)
 class Scenario:

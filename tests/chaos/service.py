@@ -111,7 +111,6 @@ SHORT = [
         task={"rows": ROWS},
         asked=2,
         unpaid_rows=("teapot",),
-        untold="a row with a literal mistake fails without its clip's name",
     ),
 ]
 LONG = [

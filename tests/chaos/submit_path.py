@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
-from tests.chaos.scenario import NO_CREDITS, Scenario
+from tests.chaos.scenario import Scenario
 
 Play = Callable[[ScenarioClip], Iterator[Until]]
 
@@ -83,11 +83,7 @@ KILLS = [
     Scenario("killed when the wait is over", dies("complete")),
     Scenario("killed before publishing", dies("before_publish")),
     Scenario("killed after publishing", dies("after_publish")),
-    Scenario(
-        "killed after the delivery was recorded",
-        dies("after_delivered"),
-        untold=NO_CREDITS,
-    ),
+    Scenario("killed after the delivery was recorded", dies("after_delivered")),
 ]
 WAYS_OUT = [
     Scenario("way out by hand: killed during the POST, the video exists", way_out_it_exists, own_emulator=True),
@@ -95,12 +91,8 @@ WAYS_OUT = [
 ]
 LEDGER_PATH = [
     Scenario("killed between the two writes of the intent", dies("within_intent"), may_stop=True, delivers=0),
-    Scenario(
-        "killed between the two writes of the id",
-        dies("within_id"),
-        defect="the retry believes its own record's intent and not the id beside it, and stops as ambiguous",
-    ),
-    Scenario("killed between the two writes of the delivery", dies("within_delivered"), untold=NO_CREDITS),
+    Scenario("killed between the two writes of the id", dies("within_id")),
+    Scenario("killed between the two writes of the delivery", dies("within_delivered")),
 ]
 WORKER = [
     Scenario("killed while waiting in the worker", dies_waiting_in_the_worker, task={"deferrable": False}, render_seconds=600),

@@ -19,6 +19,8 @@ from airflow_provider_happyhorse.exceptions import (
     SubmissionStopped,
 )
 from airflow_provider_happyhorse.ledger.objects import open_objects
+from airflow_provider_happyhorse.ledger.path import PathLedger
+from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.spend import read_spend
 from tests.emulator_process import EmulatorProcess
 from tests.operators.task_instances import QUICK, Store, Task
@@ -210,3 +212,47 @@ def test_a_store_that_forgets_successes_stops_a_later_try(
     with pytest.raises(SubmissionStopped, match="clear_on_success"):
         running.run()
     assert emulator.charged() == 1
+
+
+def test_a_death_between_the_two_writes_of_the_id_loses_nothing(
+    task: Callable[..., Task], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name's record has the id and the task instance's own still the intent: the next try goes on with the id."""
+
+    class Died(BaseException):
+        pass
+
+    write = PathLedger.write
+
+    def dies_before_its_own_id(self: PathLedger, record: Record) -> None:
+        if record.state is RecordState.SUBMITTED and self.clip.endswith("/-1"):
+            raise Died
+        write(self, record)
+
+    running = task(name="kettle")
+    with monkeypatch.context() as patched:
+        patched.setattr(PathLedger, "write", dies_before_its_own_id)
+        with pytest.raises(Died):
+            running.run()
+    assert running.run()["reused"] is True
+    assert emulator.charged() == 1
+
+
+def test_a_try_that_was_frozen_between_intent_and_post_does_not_send(
+    task: Callable[..., Task], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_happyhorse.operators.submission.STALE_INTENT", -1.0)
+    with pytest.raises(NotAcceptedYet, match="went by between intent and sending"):
+        task().run()
+    assert emulator.charged() == 0
+
+
+def test_a_delivered_clip_says_what_it_cost_and_a_bad_row_its_name(task: Callable[..., Task]) -> None:
+    running = task(name="kettle")
+    running.run()
+    running.clear()
+    running.log.lines.clear()
+    running.run()
+    assert "25 credits (happy-horse.ai); nothing is paid again" in running.log.text("INFO")
+    with pytest.raises(InvalidArguments, match=r"\[shoe\]"):
+        task(prompt=None, request={"prompt": QUICK, "name": "shoe"}).run(rendered={"request": {"name": "shoe", "duration": "x"}})
