@@ -120,6 +120,7 @@ class Submission:
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {problem}; a retry looks again") from problem
             if (frozen := self._clock() - begin) > STALE_INTENT:
                 # This try was frozen; meanwhile another may have taken over, and a person may have been told that nothing was sent.
+                self._keep(RecordState.NOT_SENT, detail=f"frozen for {frozen:.0f} s before it was sent")
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted: {frozen:.0f} s went by between intent and sending; a retry looks")
             try:
                 generation = self._hook.send(call)

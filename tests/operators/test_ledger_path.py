@@ -241,10 +241,14 @@ def test_a_death_between_the_two_writes_of_the_id_loses_nothing(
 def test_a_try_that_was_frozen_between_intent_and_post_does_not_send(
     task: Callable[..., Task], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_happyhorse.operators.submission.STALE_INTENT", -1.0)
-    with pytest.raises(NotAcceptedYet, match="went by between intent and sending"):
-        task().run()
+    running = task()
+    with monkeypatch.context() as patched:
+        patched.setattr("airflow_provider_happyhorse.operators.submission.STALE_INTENT", -1.0)
+        with pytest.raises(NotAcceptedYet, match="went by between intent and sending"):
+            running.run()
     assert emulator.charged() == 0
+    assert running.run()["state"] == "succeeded"
+    assert emulator.charged() == 1
 
 
 def test_a_delivered_clip_says_what_it_cost_and_a_bad_row_its_name(task: Callable[..., Task]) -> None:
