@@ -37,3 +37,12 @@ def table(text: str) -> dict[str, list[str]]:
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def tables(text: str) -> list[list[dict[str, str]]]:
+    """Return every table as rows, of which each has its cells by the heading of their column."""
+    found = []
+    for lines in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
+        heads, _, *cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines.splitlines()]
+        found.append([dict(zip(heads, row, strict=True)) for row in cells])
+    return found

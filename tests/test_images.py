@@ -50,7 +50,7 @@ def test_images_are_refused_by_name_where_there_are_none(connect: Callable[..., 
         ({}, "`prompt` is missing"),
         ({"prompt": "x", "output_format": "gif"}, "`output_format` must be png, jpg or webp"),
         ({"prompt": "x", "images": ["kettle.png"]}, "`images` must hold http(s) URLs"),
-        ({"prompt": "x", "duration": 5}, "`duration` is not a field"),
+        ({"prompt": "x", "duration": 5}, "`duration` is a field of a video"),
     ],
 )
 def test_mistakes_in_an_image_cost_no_request(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -94,6 +95,10 @@ def first_number(source: Mapping[str, Any], *names: str) -> float | None:
     return next((found for found in (number_of(source.get(name)) for name in names) if found is not None), None)
 
 
+#: One URL after another in one text.
+_SEVERAL = re.compile(r"[,;|]https?://", re.IGNORECASE)
+
+
 def urls_of(*values: Any) -> tuple[str, ...]:
     """Return the http(s) URLs among these values and lists of values, each once."""
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
@@ -103,6 +108,8 @@ def urls_of(*values: Any) -> tuple[str, ...]:
 def _is_url(text: str) -> bool:
     if not text.lower().startswith(("https://", "http://")) or not text.isprintable() or " " in text:
         return False
+    if _SEVERAL.search(text):
+        return False  # a cell with several URLs, which would be sent, and paid for, as a broken one
     try:
         return bool(urlsplit(text).hostname)
     except ValueError:

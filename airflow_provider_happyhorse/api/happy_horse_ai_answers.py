@@ -44,10 +44,11 @@ FAULTS = frozenset({"internal_error", "upstream_error"})
 #: `video_id` is documented for POST /generate; the others are what an undocumented answer may say instead.
 ID_NAMES = ("video_id", "id", "task_id")
 RATE_LIMIT = "rate_limit_exceeded"
-#: Where a result is: `video_url` is documented. A video may echo its first frame as `image_url`, which is no result of it.
+#: Where a result is: `video_url` is documented. A video may echo its first frame as `image_url`, an image its reference pictures as
+#: `images`; neither is a result of it.
 RESULT_NAMES: Mapping[Kind, tuple[str, ...]] = {
     "video": ("video_url", "video_urls", "result_url", "result_urls"),
-    "image": ("image_url", "image_urls", "images", "result_url", "result_urls"),
+    "image": ("image_url", "result_url", "result_urls"),
 }
 STATES = {"completed": GenerationState.SUCCEEDED, "failed": GenerationState.FAILED}
 

@@ -110,7 +110,7 @@ def error_of(response: Response, envelope: Mapping[str, Any] | None) -> ServiceE
         return REFUSALS[word](message, status=status, code=word)
     if (envelope and status in REFUSING) or (status == 401 and not is_page(response)):
         return REFUSING[status](message, status=status)
-    if status == 404 and claimed == 404:
+    if status == 404 and "message" in envelope and claimed in (None, 404):
         return NotFound(message, status=status)
     if response.status >= 400:
         return ServiceFault(f"not the service's own refusal: {unexpected(response, 'its error envelope')}", status=status)

@@ -35,7 +35,8 @@ MODES = ("std", "pro")
 ASPECT_RATIOS = ("16:9", "9:16", "1:1")
 LONGEST_PROMPT, LONGEST_SHOT_PROMPT = 2500, 500
 MOST_SHOTS, MOST_ELEMENTS = 5, 3
-_MENTION = re.compile(r"@([\w-]+)")
+#: A name as the vendor's page writes one; a Korean or German ending may follow it.
+_MENTION = re.compile(r"@([A-Za-z0-9_-]+)")
 
 
 def limit_problems(request: VideoRequest, pending: frozenset[str]) -> list[str]:
@@ -56,9 +57,11 @@ def unlikely(request: VideoRequest) -> list[str]:
         found.append(f"`duration` is {request.duration} s, the shots of `multi_prompt` add up to {seconds:g} s")
     prompts = " ".join([request.prompt, *(shot.prompt for shot in request.multi_prompt)])
     names = [element.name for element in request.happyhorse_elements]
-    found += [f"the element `{name}` is never mentioned as @{name}" for name in names if f"@{name}" not in prompts]
+    mentioned = [name for name in names if re.search(rf"@{re.escape(name)}(?![A-Za-z0-9_-])", prompts)]
+    found += [f"the element `{name}` is never mentioned as @{name}" for name in names if name not in mentioned]
     if names:
         found += [f"@{word} is mentioned and is no element" for word in dict.fromkeys(_MENTION.findall(prompts)) if word not in names]
+    found += [f"two elements are named `{name}`" for name in dict.fromkeys(names) if names.count(name) > 1]
     if request.has("image_urls") and request.has("aspect_ratio"):
         found.append("`aspect_ratio` is adapted to the image when `image_urls` is given")
     return found

@@ -63,7 +63,9 @@ def happy_horse_ai_estimate(request: VideoRequest, prices: Prices = NO_PRICES) -
     """
     model = request.model if request.has("model") else HAPPY_HORSE_AI_DEFAULT_MODEL
     duration = request.duration if request.has("duration") else HAPPY_HORSE_AI_DEFAULT_DURATION
-    rate, of = _rate((model, f"doubao-{model}"), prices, HAPPY_HORSE_AI_PRICES, HAPPY_HORSE_AI_PRICES_OF)
+    # Both of the page's spellings are one model.
+    other = model.removeprefix("doubao-") if model.startswith("doubao-") else f"doubao-{model}"
+    rate, of = _rate((model, other), prices, HAPPY_HORSE_AI_PRICES, HAPPY_HORSE_AI_PRICES_OF)
     assumed = _assumed(request, {"model": model, "duration": duration})
     return Estimate(None if rate is None else _rounded_up(rate, duration), assumed, of)
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from airflow_provider_happyhorse.api.models import _Fields
+from airflow_provider_happyhorse.api.models import ImageRequest, VideoRequest, _Fields
 from airflow_provider_happyhorse.api.table_values import is_unset
 
 R = TypeVar("R", bound=_Fields)
@@ -76,6 +76,8 @@ def _sentence(location: tuple[int | str, ...], kind: str, message: str, fields: 
     if kind == "extra_forbidden":
         if len(location) > 1:
             return f"`{name}` is not a field of either service"
+        if name in VideoRequest.model_fields or name in ImageRequest.model_fields:
+            return f"`{name}` is a field of {'an image' if name in ImageRequest.model_fields else 'a video'} and not of this request"
         meant = get_close_matches(name, fields, n=1, cutoff=0.8)
         return f"`{name}` is not a field of either service; " + (
             f"is `{meant[0]}` meant?" if meant else "if it says which clip this is, put it in `name`"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    SET_DURING_EXECUTION,
     DecoratedOperator,
     TaskDecorator,
     context_merge,
@@ -14,9 +16,9 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
-from airflow_provider_happyhorse.api.table_values import without_unset
+from airflow_provider_happyhorse.api.table_values import BESIDES, without_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
-from airflow_provider_happyhorse.operators.clip import BESIDES, Asked
+from airflow_provider_happyhorse.operators.clip import Asked, problems_of_fields
 from airflow_provider_happyhorse.operators.video import HappyHorseGenerateVideoOperator
 
 if TYPE_CHECKING:
@@ -39,8 +41,11 @@ class _HappyHorseVideoDecoratedOperator(DecoratedOperator, HappyHorseGenerateVid
             return ["the decorated function gives the prompt; leave `prompt` out"]
         if iscoroutinefunction(self.python_callable):
             return ["the decorated function must be a plain function, not `async def`"]
-        # What the function returns is not known yet; a placeholder stands for it.
-        return [problem for problem in super()._problems_at_parse_time() if "`prompt`" not in problem]
+        # The function's prompt wins over one in `request`, so that is not given twice.
+        return [problem for problem in super()._problems_at_parse_time() if not problem.startswith("`prompt` is given twice")]
+
+    def _asked_at_parse_time(self) -> Asked:
+        return replace(self._asked(), prompt=SET_DURING_EXECUTION)
 
     def _inputs(self) -> Mapping[str, Any]:
         # Which clip it is and what it may cost are no part of what is asked for.
@@ -49,6 +54,9 @@ class _HappyHorseVideoDecoratedOperator(DecoratedOperator, HappyHorseGenerateVid
         return {"request": request, "op_args": list(self.op_args), "op_kwargs": dict(self.op_kwargs)}
 
     def _asked_finally(self, context: Context) -> Asked:
+        # The function may ask a language model: what is wrong in any case is said before.
+        if problems := problems_of_fields(self._asked(), kind=self.kind, service=self._hook().service):
+            raise InvalidArguments(f"task {self.task_id!r}: {'; '.join(problems)}. Nothing was submitted")
         context_merge(context, self.op_kwargs)
         arguments = determine_kwargs(self.python_callable, self.op_args, context)
         returned = self.python_callable(*self.op_args, **arguments)

@@ -14,6 +14,7 @@ from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.api.models import REQUEST_OF
 from airflow_provider_happyhorse.api.reading import check_request
 from airflow_provider_happyhorse.api.retry import ATTEMPTS
+from airflow_provider_happyhorse.api.table_values import BESIDES
 from airflow_provider_happyhorse.hooks.settings import ConnectionSettings, read_settings
 from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 
@@ -146,6 +147,8 @@ class HappyHorseHook(BaseHook):
         :param kind: what was asked for.
         :raises airflow_provider_happyhorse.api.errors.ServiceError: what the call ended with; says nothing about the generation.
         """
+        if not generation_id:
+            raise ValueError("there is no generation without an id")
         return self.send(self.service.get(generation_id, kind=kind))
 
     def list_generations(self, page: int = 1, limit: int = 20) -> list[Generation]:
@@ -154,9 +157,10 @@ class HappyHorseHook(BaseHook):
         :param limit: 1 to 50 per page.
         :raises airflow_provider_happyhorse.api.errors.Unsupported: where the service has no list.
         """
-        if page < 1 or not 1 <= limit <= 50:
-            raise ValueError(f"page must be at least 1 and limit 1 to 50, not {page} and {limit}")
-        return self.send(self.service.list_generations(page, limit))
+        call = self.service.list_generations(page, limit)
+        if not isinstance(page, int) or not isinstance(limit, int) or page < 1 or not 1 <= limit <= 50:
+            raise ValueError(f"page must be an integer of at least 1 and limit one of 1 to 50, not {page!r} and {limit!r}")
+        return self.send(call)
 
     def get_credits(self) -> Credits:
         """Return the account's balance (happy-horse.ai).
@@ -172,6 +176,8 @@ class HappyHorseHook(BaseHook):
         :raises ValueError: for a file that the service would refuse; nothing was sent.
         :raises airflow_provider_happyhorse.api.errors.ServiceError: what the call ended with.
         """
+        if "upload" not in self.service.capabilities:
+            self.service.upload(FilePart("image", "", "", b""))  # raises, and says what to do instead
         return self.upload_part(read_image(image))
 
     def upload_part(self, part: FilePart) -> str:
@@ -185,9 +191,14 @@ class HappyHorseHook(BaseHook):
         except (ServiceError, ValueError, AirflowException) as problem:
             return False, str(problem)
 
-    def _read(self, request: Mapping[str, Any], kind: Kind) -> tuple[GenerationRequest | None, list[str]]:
+    def _read(self, request: Any, kind: Kind) -> tuple[GenerationRequest | None, list[str]]:
+        if kind not in REQUEST_OF:
+            raise ValueError(f"`kind` must be video or image, not {kind!r}")
+        if not isinstance(request, Mapping):
+            return None, [f"the request must be a mapping of vendor fields, not {type(request).__name__}"]
         service = self.service
-        return check_request(request, REQUEST_OF[kind], lambda read, unknown: service.check(read, pending=unknown))
+        fields = {name: value for name, value in request.items() if name not in BESIDES}
+        return check_request(fields, REQUEST_OF[kind], lambda read, unknown: service.check(read, pending=unknown))
 
     def _checked(self, request: Mapping[str, Any], kind: Kind) -> GenerationRequest:
         read, problems = self._read(request, kind)

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_happyhorse.api.pricing import NO_PRICES, Prices
+from airflow_provider_happyhorse.api.pricing import HAPPYHORSE_APP_PRICES, NO_PRICES, Prices
 from airflow_provider_happyhorse.api.service import Service, service_for, services
 from airflow_provider_happyhorse.api.table_values import flag, is_unset, number
 from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS
@@ -59,7 +59,7 @@ def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]
             proxy=str(extra.get("proxy") or "").strip() or None,
         )
         cap = None if is_unset(extra.get("max_credits")) else int(_in_range(extra, "max_credits", 0, 10**9, 0))
-        prices = _prices(extra.get("prices"))
+        prices = _prices(extra.get("prices"), service)
         allow = False if is_unset(extra.get("allow_private_results")) else flag(extra["allow_private_results"])
     except ValueError as problem:
         raise ValueError(f"connection {conn_id!r}: {problem}") from None
@@ -111,7 +111,7 @@ def _ledger_path(extra: Mapping[str, Any]) -> str:
     return str(conf.get("happyhorse", "ledger_path", fallback="") or "" if is_unset(given) else given).strip()
 
 
-def _prices(given: Any) -> Prices:
+def _prices(given: Any, service: Service) -> Prices:
     """Return the connection's prices, from an object or the JSON text that a form field holds."""
     if is_unset(given):
         return NO_PRICES
@@ -123,6 +123,8 @@ def _prices(given: Any) -> Prices:
         raise ValueError(f'`prices` must be an object such as {{"seedance-1-5-pro": 5}}, not {type(read).__name__}')
     prices = {}
     for name, price in read.items():
+        if service.name == "happyhorse.app" and name not in HAPPYHORSE_APP_PRICES:
+            raise ValueError(f"`prices`: {name!r} is not one of {', '.join(HAPPYHORSE_APP_PRICES)}")
         try:
             prices[str(name)] = Decimal(str(number(price)))
         except ValueError as problem:

@@ -72,8 +72,12 @@ class GenerateArguments(GridNames, BaseOperator):
     def _asked(self) -> Asked:
         return Asked(prompt=self.prompt, request=self.request, name=self.name, take=self.take, max_credits=self.max_credits)
 
+    def _asked_at_parse_time(self) -> Asked:
+        """Return the arguments as they are known in the DAG file."""
+        return self._asked()
+
     def _problems_at_parse_time(self) -> list[str]:
-        problems = problems_at_parse_time(self._asked(), self.kind)
+        problems = problems_at_parse_time(self._asked_at_parse_time(), self.kind)
         if is_literal(self.pay_again_on):
             problems += read_pay_again_on(self.pay_again_on)[1]
         problems += timeout_problems(self.timeout)

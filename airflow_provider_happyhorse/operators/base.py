@@ -104,7 +104,10 @@ class HappyHorseGenerateOperator(GenerateArguments):
         return HappyHorseHook(conn_id or self.happyhorse_conn_id)
 
     def _submit(self, context: Context, attempt: Attempt, why: str) -> dict[str, Any]:
+        # Whatever could fail after the money is spent is tried before, and before a decorated function is called, which may cost too.
         self._refuse_mistakes()
+        self.check_grid_name(context)
+        self._check_destination(context)
         clip = attempt.clip(self._asked_finally(context))
         for warning in attempt.hook.service.warnings(clip.request):
             self.log.warning("[%s] %s", clip.name, warning)
@@ -121,15 +124,7 @@ class HappyHorseGenerateOperator(GenerateArguments):
             spend=spend_log_for(context, ledger_path=attempt.hook.settings.ledger_path),
         )
         try:
-            # Whatever could fail after the money is spent is tried before.
             submission.check_budget()
-            self.check_grid_name(context)
-            if self.destination:
-                from airflow_provider_happyhorse.storage.stores import check_free, check_writable
-
-                self.check_names_differ(context)
-                check_writable(self.destination)
-                check_free(self.destination, kind=self.kind)
             record = submission.submit()
         except (BudgetExceeded, NotSubmitted):
             self._push(context, submission.facts(state="refused"))
@@ -139,6 +134,14 @@ class HappyHorseGenerateOperator(GenerateArguments):
             raise
         self._push(context, record.facts)
         return self._wait(context, attempt.hook, record)
+
+    def _check_destination(self, context: Context) -> None:
+        if self.destination:
+            from airflow_provider_happyhorse.storage.stores import check_free, check_writable
+
+            self.check_names_differ(context)
+            check_writable(self.destination)
+            check_free(self.destination, kind=self.kind)
 
     def _attach(self, context: Context, attempt: Attempt, attach: Attach) -> dict[str, Any]:
         record = attempt.record

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from airflow_provider_happyhorse.api.pricing import Estimate
 from airflow_provider_happyhorse.api.service import Service, services
-from airflow_provider_happyhorse.api.table_values import is_unset, number
+from airflow_provider_happyhorse.api.table_values import BESIDES, is_unset, number
 from airflow_provider_happyhorse.ledger.decision import PAY_AGAIN_WORDS, PayAgain
 from airflow_provider_happyhorse.operators.literals import is_literal, literal_fields
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse.api.models import GenerationRequest
     from airflow_provider_happyhorse.hooks.settings import ConnectionSettings
 
-#: What a request mapping (a table row) may carry besides vendor fields.
-BESIDES = ("name", "take", "max_credits")
+#: Fields without which a request may be refused; they may still come from a decorated function.
+PENDING_OF: Mapping[str, tuple[str, ...]] = {"video": ("prompt", "image_url", "multi_prompt", "multi_shots"), "image": ("prompt",)}
 #: The database columns and file names that a clip's name ends up in.
 LONGEST_NAME = 200
 
@@ -126,8 +126,21 @@ def problems_at_parse_time(asked: Asked, kind: Kind) -> list[str]:
     if asked.prompt is not None:
         pending |= {"prompt"}
     given = {key: value for key, value in fields.items() if key not in BESIDES}
-    found = [_check(kind, given, service, pending)[1] for service in services().values()]
-    return problems + (min(found, key=len) if all(found) else [])
+    found = {name: _check(kind, given, service, pending)[1] for name, service in services().items()}
+    if not all(found.values()):
+        return problems
+    # The service that is meant is the one that knows the fields; where both know as many, each is told.
+    foreign = {name: sum(f"{name} has no" in problem for problem in said) for name, said in found.items()}
+    meant = [name for name in found if foreign[name] == min(foreign.values())]
+    if len(meant) == 1 or found[meant[0]] == found[meant[1]]:
+        return problems + found[meant[0]]
+    return problems + [f"for {name}: {'; '.join(found[name])}" for name in meant]
+
+
+def problems_of_fields(asked: Asked, *, kind: Kind, service: Service) -> list[str]:
+    """Return what a service refuses of the fields that are given, whatever may still come; a missing one is no problem yet."""
+    fields = _merged(asked)[0]
+    return _check(kind, fields, service, frozenset(PENDING_OF[kind]))[1]
 
 
 def read_name(name: Any) -> tuple[str, list[str]]:
