@@ -370,8 +370,8 @@ def test_happyhorse_app_refuses_what_is_beyond_a_limit_of_the_page(
 # -- answers -----------------------------------------------------------------------------------------------------------------------------
 
 #: The documented answers to a submission and to a question, of which the second ones differ in every member.
-SUBMITTED = {AI: {"video_id": "one", "status": "processing"}, APP: {"task_id": "one", "status": "IN_PROGRESS"}}
-STATUS = {
+SUBMITTED: dict[str, dict[str, Any]] = {AI: {"video_id": "one", "status": "processing"}, APP: {"task_id": "one", "status": "IN_PROGRESS"}}
+STATUS: dict[str, dict[str, Any]] = {
     AI: {"status": "failed", "video_url": URL.format(1), "error": "reason one"},
     APP: {
         "task_id": "one",

@@ -157,3 +157,24 @@ def test_what_a_service_lacks_is_said_whatever_the_arguments(connect: Callable[.
     with pytest.raises(ValueError, match="without an id"):
         hook.get_generation("")
     assert emulator.requests() == []
+
+
+def test_an_unreadable_shot_hides_no_mistake_of_the_others_nor_its_own(connect: Callable[..., str]) -> None:
+    shots = [
+        {"prompt": "a" * 501, "duration": 13},
+        {"prompt": "b" * 501},
+        {"prompt": "c", "duration": "long"},
+        {"prompt": "d", "duration": 0},
+    ]
+    problems = HappyHorseHook(connect("happyhorse.app")).check({"multi_shots": True, "multi_prompt": shots, "mode": "ultra"})
+    for says in (
+        "`multi_prompt[0].prompt` has 501",
+        "`multi_prompt[0].duration` must be 1 to 12",
+        "`multi_prompt[1].prompt` has 501",
+        "`multi_prompt[1].duration` is missing",
+        "`multi_prompt[2].duration` must be a number",
+        "`multi_prompt[3].duration` must be 1 to 12",
+        "`mode` must be",
+    ):
+        assert sum(says in problem for problem in problems) == 1, (says, problems)
+    assert len(problems) == 7

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from airflow_provider_happyhorse.api.models import ImageRequest, VideoRequest, _Fields
-from airflow_provider_happyhorse.api.table_values import is_unset
+from airflow_provider_happyhorse.api.table_values import is_unset, objects
 
 R = TypeVar("R", bound=_Fields)
 #: Characters of a name that somebody else chose (a column, a typing error) in a sentence of ours.
@@ -37,26 +37,63 @@ def check_request(
     request, problems, broken = _read(fields, model)
     readable = request
     if readable is None:
-        readable, _, still_broken = _read({name: value for name, value in fields.items() if name not in broken}, model)
+        patched = _patched({name: value for name, value in fields.items() if _is_name(name)}, broken)
+        readable, _, still = _read(patched, model)
+        left_out = frozenset(str(location[0]) for location in (*broken, *still))
         if readable is None:
-            raise AssertionError(f"fields stand alone, and {still_broken} do not")
-    problems += [problem for problem in limits(readable, pending | broken) if problem not in problems]
+            readable, _, _ = _read({name: value for name, value in patched.items() if name not in left_out}, model)
+        if readable is None:
+            return None, problems
+        pending |= left_out - readable.model_fields_set
+    problems += [problem for problem in limits(readable, pending) if problem not in problems]
     return (None, problems) if problems else (request, [])
 
 
-def _read(fields: Mapping[str, Any], model: type[R]) -> tuple[R | None, list[str], frozenset[str]]:
-    """Return the request, what is wrong with it, and the fields that is wrong with."""
+#: What stands for an unreadable member of a shot or an element while the limits of its neighbours are checked: it breaks none itself.
+_STAND_IN = {
+    "prompt": "x",
+    "duration": 1,
+    "name": "x",
+    "description": "x",
+    "element_input_urls": ["https://example.com/1", "https://example.com/2"],
+}
+
+Location = tuple[int | str, ...]
+
+
+def _patched(fields: dict[str, Any], broken: Sequence[Location]) -> dict[str, Any]:
+    """Return the fields without what cannot be read: a broken member of a shot or element gets a stand-in, another field goes."""
+    patched = dict(fields)
+    for location in broken:
+        name, rest = str(location[0]), location[1:]
+        if name not in patched:
+            continue
+        if len(rest) < 2 or not isinstance(rest[0], int) or rest[1] not in _STAND_IN:
+            del patched[name]
+            continue
+        try:
+            items = [dict(item) if isinstance(item, Mapping) else item for item in objects(patched[name])]
+            items[rest[0]][str(rest[1])] = _STAND_IN[str(rest[1])]
+        except (ValueError, TypeError, IndexError):
+            del patched[name]
+        else:
+            patched[name] = items
+    return patched
+
+
+def _read(fields: Mapping[str, Any], model: type[R]) -> tuple[R | None, list[str], list[Location]]:
+    """Return the request, what is wrong with it, and where."""
     named = {name: value for name, value in fields.items() if _is_name(name)}
     problems = [_not_a_name(name, value) for name, value in fields.items() if not _is_name(name)]
-    request, broken = None, frozenset(name for name in fields if not _is_name(name))
+    request, broken = None, list[Location]()
     try:
         request = model.model_validate(named)
     except ValidationError as refused:
         errors = refused.errors(include_url=False, include_input=False, include_context=False)
         problems += [_sentence(error["loc"], error["type"], error["msg"], model.model_fields) for error in errors]
-        broken |= {str(error["loc"][0]) for error in errors if error["loc"]}
+        broken = [error["loc"] for error in errors if error["loc"]]
     problems = list(dict.fromkeys(sentence for sentence in problems if sentence))
-    return (None, problems, broken) if problems else (request, [], frozenset())
+    return (None, problems, broken) if problems else (request, [], [])
 
 
 def _is_name(name: object) -> bool:

@@ -140,6 +140,21 @@ async def unknown_status(exchange: Exchange, *, status: str = "ON_HOLD") -> bool
     return bool(rows)
 
 
+async def stale_list(exchange: Exchange) -> bool:
+    """For GET /videos: send the real list with every job as it was at its submission, whatever has become of it since."""
+    answer = await exchange.carried_out()
+    document = answer.json()
+    data = document.get("data") if isinstance(document, dict) else None
+    rows = data.get("videos") if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        await exchange.send(answer)
+        return False
+    for one in rows:
+        one.update(status="processing", video_url=None, error=None)
+    await exchange.send(json_answer(answer.status, document, headers=_kept(answer)))
+    return True
+
+
 async def ok_with_error_code(exchange: Exchange, *, code: int | str = 402, message: str = "Emulated refusal.") -> None:
     """Answer HTTP 200 with a body that says `code` (402, 429, 500, "INSUFFICIENT_CREDITS", ...) instead of 200; nothing was done."""
     await exchange.read()
@@ -199,6 +214,7 @@ SERVICE_FAULTS = (
     forbidden_by_proxy,
     wrong_type,
     unknown_status,
+    stale_list,
     ok_with_error_code,
     empty_result_urls,
 )

@@ -235,3 +235,12 @@ def download_broken(url: str) -> tuple[int, bytes]:
         answer.read()
     connection.close()
     return int(answer.headers["Content-Length"]), broken.value.partial
+
+
+def test_a_stale_list_can_be_asked_for_once(emulator: EmulatorProcess, horse_ai: Client) -> None:
+    ident = horse_ai.generate(prompt="A cat").json()["data"]["video_id"]
+    emulator.finish(ident)
+    emulator.fault("stale_list", path="/api/v1/videos")
+    stale, fresh = (horse_ai("GET", "/videos").json()["data"]["videos"][0] for _ in range(2))
+    assert (stale["video_id"], stale["status"], stale["video_url"]) == (ident, "processing", None)
+    assert fresh["status"] == "completed"
