@@ -251,7 +251,7 @@ def accepts(image: Path) -> bool:
 # -- request fields ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("service", "path", "name"), FIELDS, ids="-".join)
+@pytest.mark.parametrize(("service", "path", "name"), FIELDS, ids=["".join(field[:2]) + f".{field[2]}" for field in FIELDS])
 def test_the_default_of_a_field_is_the_vendors(service: str, path: str, name: str) -> None:
     sentence = vendor_sentence(service, path, name)
     default = re.findall(r"Defaults? ?(?:to|:) (\S+?)\.?$", sentence) or re.findall(r"(\w+) \(default\)", sentence)
