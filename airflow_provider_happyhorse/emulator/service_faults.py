@@ -165,6 +165,20 @@ async def ok_with_error_code(exchange: Exchange, *, code: int | str = 402, messa
         await exchange.send(json_answer(200, {"code": code, "message": message, "data": None}))
 
 
+async def failed_generation(exchange: Exchange, *, reason: str = "Content policy (emulated).") -> bool:
+    """Show a finished generation as failed, for a reason; answers about others pass unharmed and do not count."""
+    answer = await exchange.carried_out()
+    document = answer.json()
+    finished = [one for one in _rows(document) if one.get("status") in ("completed", "SUCCESS")]
+    for one in finished:
+        if "response" in one:
+            one.update(status="FAILED", response=None, error_message=reason)
+        else:
+            one.update(status="failed", video_url=None, error=reason)
+    await exchange.send(json_answer(answer.status, document, headers=_kept(answer)) if finished else answer)
+    return bool(finished)
+
+
 async def empty_result_urls(exchange: Exchange) -> bool:
     """Show a finished generation without a result URL; answers about others pass unharmed and do not count."""
     answer = await exchange.carried_out()
@@ -217,4 +231,5 @@ SERVICE_FAULTS = (
     stale_list,
     ok_with_error_code,
     empty_result_urls,
+    failed_generation,
 )

@@ -244,3 +244,19 @@ def test_a_stale_list_can_be_asked_for_once(emulator: EmulatorProcess, horse_ai:
     stale, fresh = (horse_ai("GET", "/videos").json()["data"]["videos"][0] for _ in range(2))
     assert (stale["video_id"], stale["status"], stale["video_url"]) == (ident, "processing", None)
     assert fresh["status"] == "completed"
+
+
+@pytest.mark.parametrize("service", ["happy-horse.ai", "happyhorse.app"])
+def test_any_generation_can_be_shown_as_failed(emulator: EmulatorProcess, horse_ai: Client, horse_app: Client, service: str) -> None:
+    emulator.fault("failed_generation", times=None, reason="No horses")
+    if service == "happy-horse.ai":
+        ident = horse_ai.generate(prompt="A cat").json()["data"]["video_id"]
+        assert horse_ai("GET", f"/videos/{ident}").json()["data"]["status"] == "processing"
+        emulator.finish(ident)
+        seen = horse_ai("GET", f"/videos/{ident}").json()["data"]
+        assert (seen["status"], seen["error"], seen["video_url"]) == ("failed", "No horses", None)
+    else:
+        ident = horse_app.generate(prompt="A cat", model="happyhorse-1.0/video").json()["data"]["task_id"]
+        emulator.finish(ident)
+        seen = horse_app("GET", "/api/status", params={"task_id": ident}).json()["data"]
+        assert (seen["status"], seen["error_message"], seen["response"]) == ("FAILED", "No horses", None)
