@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException
-
 from airflow_provider_happyhorse.exceptions import (
     AmbiguousSubmission,
     BudgetExceeded,
@@ -48,6 +46,7 @@ class HappyHorseGenerateOperator(GenerateArguments):
     ui_color = "#f3e8d2"
     #: Waited for in this process just now, ``""`` for none.
     _running_generation = ""
+    _resumable = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or go on with what an earlier try has submitted; then wait."""
@@ -88,7 +87,8 @@ class HappyHorseGenerateOperator(GenerateArguments):
     def on_kill(self) -> None:
         """Say what becomes of the generation: neither service can cancel."""
         if self._running_generation:
-            self.log.warning("killed; %s goes on at the service and stays paid for; the next try picks it up", self._running_generation)
+            then = "the next try picks it up" if self._resumable else "nothing but this log keeps its id"
+            self.log.warning("killed; %s goes on at the service and stays paid for; %s", self._running_generation, then)
 
     def _inputs(self) -> Mapping[str, Any] | None:
         """Return what makes two requests the same, None for the request itself; a decorated task's function is not called for that."""
@@ -175,7 +175,7 @@ class HappyHorseGenerateOperator(GenerateArguments):
                 happyhorse_conn_id=hook.happyhorse_conn_id, generation_id=generation_id, end_time=end_time, known=known, name=name
             )
             self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop(end_time, now))
-        self._running_generation = generation_id
+        self._running_generation, self._resumable = generation_id, self._resumes(context)
         event = wait_in_worker(hook, generation_id, end_time=end_time, known=known, log=self.log, name=name)
         self._running_generation = ""
         return self.execute_complete(context, event)
@@ -204,14 +204,14 @@ class HappyHorseGenerateOperator(GenerateArguments):
         raise problem
 
     def _books(self, context: Context, known: Mapping[str, Any]) -> Books:
-        """Return the books after the wait; a connection that has gone by then keeps nothing from being delivered."""
+        """Return the books after the wait; a connection that cannot be read by then keeps nothing from being delivered."""
+        identity = read_identity(self._asked(), task_id=self.task_id, map_index=stamp_of(context).map_index)
         try:
             path = self._hook(known.get("happyhorse_conn_id")).settings.ledger_path
-        except (ValueError, AirflowException):
-            self.log.exception("[%s] the connection cannot be read any more; what ends now is not on record", known.get("name"))
-            path = ""
-        identity = read_identity(self._asked(), task_id=self.task_id, map_index=stamp_of(context).map_index)
-        return Books.open(context, identity=identity, ledger_path=path, log=self.log)
+            return Books.open(context, identity=identity, ledger_path=path, log=self.log)
+        except Exception:
+            self.log.exception("[%s] the connection cannot be read now; how this ends is not on its ledger path", identity.name)
+            return Books.open(context, identity=identity, ledger_path="", log=self.log)
 
     def _resumes(self, context: Context) -> bool:
         """Say whether a retry finds what this try has submitted."""

@@ -17,7 +17,7 @@ from airflow_provider_happyhorse.exceptions import GenerationTimeout, InvalidArg
 from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator
 from tests.dag_runs import run_dag
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK, Task
+from tests.operators.task_instances import QUICK, Task, event_of
 
 SLOW = "a kettle [emulator: render_seconds=30]"
 
@@ -154,3 +154,22 @@ def test_an_async_function_cannot_be_decorated() -> None:
 
         with pytest.raises(InvalidArguments, match="plain function"):
             later()
+
+
+class TestAConnectionThatIsGoneWhenTheWaitIsOver:
+    def test_keeps_nothing_from_being_delivered(
+        self, unprotected: Callable[..., Task], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        running = unprotected()
+        event = event_of(running.deferred().trigger)
+        monkeypatch.delenv("AIRFLOW_CONN_HAPPYHORSE_DEFAULT")
+        assert running.resume(event)["state"] == "succeeded"
+        assert "the connection cannot be read now" in running.log.text("ERROR")
+
+    def test_a_kill_says_what_really_becomes_of_it(self, unprotected: Callable[..., Task]) -> None:
+        running = unprotected(prompt=SLOW, timeout=0.3)
+        with pytest.raises(GenerationTimeout):
+            running.run()
+        running.current._running_generation = "n92abc"
+        running.current.on_kill()
+        assert "n92abc goes on at the service and stays paid for; nothing but this log keeps its id" in running.log.text("WARNING")
