@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.api.generation import Generation, GenerationState, Kind
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.polling.wait import Ended
 
 #: XCom key under which the result is kept up to date from submission on, also when the task fails.
 XCOM_KEY = "happyhorse"
@@ -90,6 +93,18 @@ def read_reference(generation: Any) -> Reference:
         f"`generation` must be a generation's id or the whole result of the task before, not {type(generation).__name__}; "
         "did that task succeed, and is `.output` of it passed?"
     )
+
+
+def event_of(ended: Ended, *, known: Mapping[str, Any], generation_id: str, seen_at: str) -> dict[str, Any]:
+    """Return the event of a wait that is over, which the trigger fires and a wait in the worker returns.
+
+    :param known: the result so far, which the event completes.
+    :param seen_at: ISO 8601 time of the last answer.
+    """
+    result: dict[str, Any] = {**known, "generation_id": generation_id}
+    if ended.generation is not None:
+        result = with_generation(result, ended.generation, seen_at=seen_at)
+    return {"status": ended.ending, "generation_id": generation_id, "message": ended.message, "result": result}
 
 
 def kind_of(known: Mapping[str, Any]) -> Kind:

@@ -31,10 +31,10 @@ from airflow_provider_happyhorse.ledger.stores import NoLedger
 from airflow_provider_happyhorse.operators.books import Stamp
 from airflow_provider_happyhorse.operators.clip import Clip
 from airflow_provider_happyhorse.operators.submission import Submission
-from airflow_provider_happyhorse.operators.waiting import event_of, result_of_event, wait_in_worker
+from airflow_provider_happyhorse.operators.waiting import result_of_event, wait_in_worker
 from airflow_provider_happyhorse.polling.wait import Ended
 from airflow_provider_happyhorse.provider_info import get_provider_info
-from airflow_provider_happyhorse.results import new_result, with_generation
+from airflow_provider_happyhorse.results import event_of, new_result, with_generation
 from airflow_provider_happyhorse.sensors.generation import HappyHorseGenerationSensor
 from tests.documentation import PAGES, section, tables, words
 from tests.emulator_process import EmulatorProcess
@@ -433,7 +433,14 @@ def test_a_field_of_an_answer_is_found_where_the_page_says(row: dict[str, str]) 
     empty = new_result(name="n", kind="video", service=service, happyhorse_conn_id="c")
     in_result = differing(*(with_generation(empty, read, seen_at="now") for read in (one, two)))
     named = set() if row["in the result"].startswith("not there") else set(words(row["in the result"]))
-    texts = [str(result_of_event(event_of(Ended("failed", read.error, read), known=empty, generation_id="g"))[1]) for read in (one, two)]
+    texts = [
+        str(
+            result_of_event(
+                event_of(Ended("failed", read.error, read), known=empty, generation_id="g", seen_at="2026-11-20T00:00:00+00:00")
+            )[1]
+        )
+        for read in (one, two)
+    ]
     shown = {"GenerationFailed"} if path.startswith("error") and texts[0] != texts[1] else set()
     assert named == in_result | shown
 

@@ -15,7 +15,7 @@ from airflow_provider_happyhorse.api.errors import NotFound, Rejected, ServiceEr
 from airflow_provider_happyhorse.api.generation import GenerationState
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationTimeout, GenerationUnreachable
 from airflow_provider_happyhorse.polling.wait import Ask, Ended, Ending, Wait
-from airflow_provider_happyhorse.results import kind_of, money, new_result, with_generation
+from airflow_provider_happyhorse.results import event_of, kind_of, money, new_result
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse._compat import TaskLog
@@ -126,7 +126,7 @@ def wait_in_worker(
             step = wait.on_error(error, now=clock(), random=random())
         else:
             step = wait.on_answer(generation, now=clock(), random=random())
-    return event_of(step, known=known, generation_id=generation_id)
+    return event_of(step, known=known, generation_id=generation_id, seen_at=_now())
 
 
 def look_once(
@@ -147,15 +147,7 @@ def look_once(
         return None
     ending: Ending = "success" if generation.state is GenerationState.SUCCEEDED else "failed"
     message = generation_id + (" succeeded" if ending == "success" else f" failed at the service: {generation.error or 'no reason given'}")
-    return event_of(Ended(ending, message, generation), known=known, generation_id=generation_id)
-
-
-def event_of(ended: Ended, *, known: Mapping[str, Any], generation_id: str) -> dict[str, Any]:
-    """Return the event of a wait that is over."""
-    result: dict[str, Any] = {**known, "generation_id": generation_id}
-    if ended.generation is not None:
-        result = with_generation(result, ended.generation, seen_at=datetime.now(UTC).isoformat(timespec="seconds"))
-    return {"status": ended.ending, "generation_id": generation_id, "message": ended.message, "result": result}
+    return event_of(Ended(ending, message, generation), known=known, generation_id=generation_id, seen_at=_now())
 
 
 def result_of_event(event: Any, *, resumes: bool = True) -> tuple[dict[str, Any], Exception | None]:
@@ -183,3 +175,7 @@ def result_of_event(event: Any, *, resumes: bool = True) -> tuple[dict[str, Any]
         case _:
             then = f"a retry asks for {generation_id} again" if resumes else stops
             return known, GenerationUnreachable(f"{message}; {money(known)} are committed; {then}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -15,7 +15,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.hooks.settings import async_settings
 from airflow_provider_happyhorse.polling.wait import Ask, Ended, Wait
-from airflow_provider_happyhorse.results import kind_of, new_result, with_generation
+from airflow_provider_happyhorse.results import event_of, kind_of, new_result
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse.hooks.settings import ConnectionSettings
@@ -78,7 +78,10 @@ class HappyHorseGenerationTrigger(BaseTrigger):
             # The generation is paid for and runs on; whatever broke here, the task must learn it instead of hanging.
             self.log.exception("[%s] waiting for %s broke", self.name, self.generation_id)
             ended = Ended("error", f"waiting for {self.generation_id} broke: {type(fault).__name__}: {fault}")
-        yield TriggerEvent(self._event(ended))  # type: ignore[no-untyped-call]  # untyped in Airflow
+        known = self.known or new_result(name=self.name, kind="", service="", happyhorse_conn_id=self.happyhorse_conn_id)
+        seen_at = datetime.now(UTC).isoformat(timespec="seconds")
+        event = event_of(ended, known=known, generation_id=self.generation_id, seen_at=seen_at)
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
 
     async def _wait(self) -> Ended:
         # Imported here: serialising a trigger in a worker or the scheduler needs no HTTP library. In a thread: loading aiohttp takes
@@ -113,19 +116,13 @@ class HappyHorseGenerationTrigger(BaseTrigger):
         return step
 
     async def _settings(self) -> ConnectionSettings:
-        for attempt in range(1, CONNECTION_TRIES + 1):
+        attempt = 1
+        while True:
             try:
                 return await async_settings(self.happyhorse_conn_id)
             except Exception as problem:
                 if attempt == CONNECTION_TRIES or time.time() >= self.end_time:
                     raise
                 self.log.warning("[%s] connection %r could not be read (%s); trying again", self.name, self.happyhorse_conn_id, problem)
-                await asyncio.sleep(2.0**attempt)
-        raise AssertionError("unreachable")
-
-    def _event(self, ended: Ended) -> dict[str, Any]:
-        known = self.known or new_result(name=self.name, kind="", service="", happyhorse_conn_id=self.happyhorse_conn_id)
-        known = {**known, "generation_id": self.generation_id}
-        seen_at = datetime.now(UTC).isoformat(timespec="seconds")
-        result = with_generation(known, ended.generation, seen_at=seen_at) if ended.generation else known
-        return {"status": ended.ending, "generation_id": self.generation_id, "message": ended.message, "result": result}
+            await asyncio.sleep(2.0**attempt)
+            attempt += 1

@@ -1,4 +1,4 @@
-"""Mapped clips under their names in the grid, with nothing to write in the DAG."""
+"""What mapped clips need around the rendering of their templates: their names in the grid, and a place of their own to be published."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _TEMPLATE = "{{ task.grid_name }}"
 
 
-class GridNames:
-    """Gives a mapped task instance its clip's name as map index, also while it is deferred.
+class MappedClips:
+    """Gives a mapped task instance its clip's name as map index, also while it is deferred, and refuses what all clips would share.
 
     ``.partial().expand()`` ignores a ``map_index_template`` set in ``__init__`` (Airflow 2.11 to 3.3), so it is set where the templates
     are rendered, which the framework lets operators override. It must never raise: the task would fail after it was paid for.
