@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import Asset, conf
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+#: ``retry_policy`` of tasks came with Airflow 3.3.
+HAS_RETRY_POLICIES = AIRFLOW_V_3_3_PLUS
+#: Assets that something outside Airflow changes came with Airflow 3.0.
+HAS_ASSET_WATCHERS = AIRFLOW_V_3_0_PLUS
 
 
 class TaskLog(Protocol):
@@ -62,3 +68,27 @@ def show_map_index(ti: Any, name: str) -> None:
 def state_store_forgets_success() -> bool:
     """Say whether ``[state_store] clear_on_success`` (Airflow 3.3, off by default) deletes a task's entries when it has succeeded."""
     return bool(conf.getboolean("state_store", "clear_on_success", fallback=False))
+
+
+def is_asset(outlet: object) -> bool:
+    """Say whether an outlet is an asset (2.11: a dataset), itself or, from Airflow 3.0 on, by its name or URI alone (``Asset.ref``)."""
+    if not AIRFLOW_V_3_0_PLUS:
+        return isinstance(outlet, Asset)
+    from airflow.sdk.definitions.asset import AssetRef
+
+    return isinstance(outlet, Asset | AssetRef)
+
+
+def stats(*, in_triggerer: bool) -> Any:
+    """Return what sends Airflow's metrics in this process: since 3.2 a task's and a server component's are set up apart.
+
+    :param in_triggerer: this process is a triggerer.
+    """
+    if in_triggerer:
+        with suppress(ImportError):
+            from airflow.observability.stats import Stats as OfServer  # Airflow 3.2 and later
+
+            return OfServer
+    from airflow.providers.common.compat.sdk import Stats
+
+    return Stats

@@ -65,6 +65,10 @@ class Call(Generic[T]):
         """Return the same call with ``then`` applied to what it answers."""
         return Call(self.request, lambda response: then(self.parse(response)))
 
+    def with_headers(self) -> Call[tuple[T, Mapping[str, str]]]:
+        """Return the same call, answered also by the answer's headers, whose names are lower case."""
+        return Call(self.request, lambda response: (self.parse(response), response.headers))
+
     def read(self, response: Response) -> T:
         """Return what the answer says.
 

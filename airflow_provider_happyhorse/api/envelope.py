@@ -138,6 +138,7 @@ def rate_limit_of(headers: Mapping[str, str]) -> RateLimit | None:
         limit=int(limit) if limit is not None and limit >= 1 else None,
         remaining=None if remaining is None else max(0, int(remaining)),
         reset_at=at,
+        told_at=now,
     )
 
 

@@ -64,9 +64,11 @@ class RateLimit:
 
     :param limit: requests per minute.
     :param remaining: requests left in the window.
-    :param reset_at: Unix time at which the window resets.
+    :param reset_at: Unix time at which the window resets, on the service's clock.
+    :param told_at: Unix time of the answer on the service's clock (its ``Date`` header), in whole seconds, None when it does not say.
     """
 
     limit: int | None = None
     remaining: int | None = None
     reset_at: float | None = None
+    told_at: float | None = None

@@ -7,6 +7,7 @@ Published prices get stale, so a connection may override each of them (extra ``p
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_provider_happyhorse.api.models import ImageRequest, VideoRequest
 
+_AMOUNT = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 Prices = Mapping[str, Decimal]
 NO_PRICES: Prices = MappingProxyType({})
 
@@ -54,6 +56,34 @@ class Estimate:
     credits: int | None
     assumed: tuple[str, ...] = ()
     prices_of: str = ""
+
+
+@dataclass(frozen=True)
+class CreditPrice:
+    """What a credit costs in money, as the account's owner says. Shown to people; nothing is computed from it.
+
+    :param amount: per credit.
+    :param currency: such as ``EUR``.
+    """
+
+    amount: Decimal
+    currency: str
+
+    @classmethod
+    def read(cls, given: str) -> CreditPrice:
+        """Return the price in a text such as ``0.0025 EUR``.
+
+        :raises ValueError: for any other text.
+        """
+        match given.split():
+            case [amount, currency] if _AMOUNT.fullmatch(amount) and currency.isalpha():
+                return cls(Decimal(amount), currency)
+        raise ValueError(f"must be an amount and a currency such as 0.0025 EUR, not {given!r}")
+
+    def of(self, number_of_credits: int) -> str:
+        """Return what so many credits cost, rounded as money is."""
+        money = self.amount * number_of_credits
+        return f"about {money:.2f} {self.currency}" if money >= 1 or not money else f"about {money:.2g} {self.currency}"
 
 
 def happy_horse_ai_estimate(request: VideoRequest, prices: Prices = NO_PRICES) -> Estimate:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_happyhorse.api.pricing import HAPPYHORSE_APP_PRICES, NO_PRICES, Prices
+from airflow_provider_happyhorse.api.pricing import HAPPYHORSE_APP_PRICES, NO_PRICES, CreditPrice, Prices
 from airflow_provider_happyhorse.api.service import Service, service_for, services
 from airflow_provider_happyhorse.api.table_values import flag, is_unset, number
 from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS
@@ -30,7 +30,10 @@ class ConnectionSettings:
     :param max_credits: the most credits one generation may be estimated at, None for no cap.
     :param allow_private_results: result URLs may lead to private addresses.
     :param ledger_path: where records of submissions are kept beside Airflow's own store, ``""`` for nowhere.
+    :param requests_per_minute: what the key may send in all, where the service's headers do not tell.
     :param prices: credits per second (or per image), overriding the vendor's table; see ``api/pricing.py`` for the names.
+    :param check_balance: the balance is asked for before paying.
+    :param credit_price: what a credit costs in money, None when nobody says.
     """
 
     conn_id: str
@@ -40,6 +43,9 @@ class ConnectionSettings:
     allow_private_results: bool = False
     prices: Prices = field(default_factory=dict)
     ledger_path: str = ""
+    check_balance: bool = False
+    credit_price: CreditPrice | None = None
+    requests_per_minute: float = 60.0
 
 
 def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]) -> ConnectionSettings:
@@ -60,10 +66,12 @@ def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]
         )
         cap = None if is_unset(extra.get("max_credits")) else int(_in_range(extra, "max_credits", 0, 10**9, 0))
         prices = _prices(extra.get("prices"), service)
-        allow = False if is_unset(extra.get("allow_private_results")) else flag(extra["allow_private_results"])
+        allow, balance = _flag(extra, "allow_private_results"), _check_balance(extra, service)
+        per_minute = _in_range(extra, "requests_per_minute", 1, 100_000, 60)
+        credit_price = _credit_price(extra.get("credit_price"))
     except ValueError as problem:
         raise ValueError(f"connection {conn_id!r}: {problem}") from None
-    return ConnectionSettings(conn_id, service, endpoint, cap, allow, prices, _ledger_path(extra))
+    return ConnectionSettings(conn_id, service, endpoint, cap, allow, prices, _ledger_path(extra), balance, credit_price, per_minute)
 
 
 async def async_settings(conn_id: str) -> ConnectionSettings:
@@ -132,6 +140,26 @@ def _prices(given: Any, service: Service) -> Prices:
         if prices[str(name)] < 0:
             raise ValueError(f"`prices`: {name} must be 0 or more, not {price}")
     return prices
+
+
+def _credit_price(given: Any) -> CreditPrice | None:
+    if is_unset(given):
+        return None
+    try:
+        return CreditPrice.read(str(given))
+    except ValueError as problem:
+        raise ValueError(f"`credit_price` {problem}") from None
+
+
+def _check_balance(extra: Mapping[str, Any], service: Service) -> bool:
+    wanted = _flag(extra, "check_balance")
+    if wanted and "credits" not in service.capabilities:
+        raise ValueError(f"`check_balance`: {service.name} has no call that tells the balance")
+    return wanted
+
+
+def _flag(extra: Mapping[str, Any], name: str) -> bool:
+    return False if is_unset(extra.get(name)) else flag(extra[name])
 
 
 def _with_scheme(host: str, connection: Connection) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import random
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
-from airflow_provider_happyhorse.api.errors import NotFound, Rejected, ServiceError
-from airflow_provider_happyhorse.api.generation import GenerationState
+from airflow_provider_happyhorse.api.errors import NotFound, RateLimited, Rejected, ServiceError
+from airflow_provider_happyhorse.api.generation import Generation, GenerationState
+from airflow_provider_happyhorse.api.retry import pause_asked_for
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationTimeout, GenerationUnreachable
+from airflow_provider_happyhorse.metrics import Metrics
 from airflow_provider_happyhorse.polling.wait import Ask, Ended, Ending, Wait
 from airflow_provider_happyhorse.results import event_of, kind_of, money, new_result
 
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 #: ``request_timeout``, at most 10 minutes, beyond its deadline.
 BACKSTOP = timedelta(minutes=20)
 
+
+#: How much of ``execution_timeout`` is kept for saying what became of the video, and the most seconds of it: Airflow's own end of a task
+#: tells nobody, and Airflow 2.11 does not let a deferred task resume after it.
+LAST_WORDS, LONGEST_LAST_WORDS = 0.1, 30.0
 
 #: A year; Airflow stores the deferral's end as a date.
 LONGEST_TIMEOUT = 31_536_000
@@ -64,25 +71,31 @@ def end_of_wait(*, timeout: float | timedelta, execution_timeout: timedelta | No
     """Return the Unix time at which this try gives up waiting.
 
     :param timeout: seconds from now, or a timedelta.
-    :param execution_timeout: of the task, from the start of the try. Airflow 3 does not apply it to a deferral, so it is applied here.
+    :param execution_timeout: of the task, from the start of the try; the wait ends a little before it. Airflow 3 does not apply it to a
+        deferral, so it is applied here.
     """
     ends = [now + seconds_of(timeout)]
     if execution_timeout is not None:
-        ends.append((try_started.timestamp() if try_started else now) + execution_timeout.total_seconds())
+        allowed = execution_timeout.total_seconds()
+        allowed -= min(LAST_WORDS * allowed, LONGEST_LAST_WORDS)
+        ends.append((try_started.timestamp() if try_started else now) + allowed)
     return min(ends)
 
 
 def trigger_for(
-    *, happyhorse_conn_id: str, generation_id: str, end_time: float, known: Mapping[str, Any], name: str
+    *, happyhorse_conn_id: str, generation_id: str, end_time: float, known: Mapping[str, Any], name: str, pause: float = 0.0
 ) -> HappyHorseGenerationTrigger:
-    """Return the trigger that waits for a generation."""
+    """Return the trigger that waits for a generation.
+
+    :param pause: seconds for which the service wants no question.
+    """
     from airflow_provider_happyhorse.triggers.generation import HappyHorseGenerationTrigger
 
     return HappyHorseGenerationTrigger(
         happyhorse_conn_id=happyhorse_conn_id,
         generation_id=generation_id,
         end_time=end_time,
-        first_poll_delay=first_poll_delay(),
+        first_poll_delay=max(first_poll_delay(), pause),
         known=dict(known),
         name=name,
     )
@@ -101,10 +114,14 @@ def wait_in_worker(
     known: Mapping[str, Any],
     log: TaskLog,
     name: str,
+    pause: float = 0.0,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], object] = time.sleep,
 ) -> dict[str, Any]:
-    """Wait in this process, and return what the trigger's event would hold."""
+    """Wait in this process, and return what the trigger's event would hold.
+
+    :param pause: seconds for which the service wants no question.
+    """
     started = clock()
     wait = Wait(generation_id=generation_id, started_at=started, end_time=end_time, first_delay=first_poll_delay())
     step: Ask | Ended = wait.first(now=started)
@@ -119,35 +136,61 @@ def wait_in_worker(
             except (ValueError, AirflowException) as problem:
                 step = Ended("error", f"waiting for {generation_id} broke: {problem}")
                 break
-        sleep(step.after)
+        # The last question is due at the deadline, whatever the service asks for: this try gets no other.
+        sleep(max(step.after, min(pause, end_time - clock())))
         try:
-            generation = hook.send(hook.service.get(generation_id, kind=kind_of(known)), attempts=1)
+            generation, pause = _ask(hook, generation_id, known, now=clock())
         except ServiceError as error:
+            pause = 0.0  # a refusal's own time is in the step
             step = wait.on_error(error, now=clock(), random=random())
         else:
             step = wait.on_answer(generation, now=clock(), random=random())
     return event_of(step, known=known, generation_id=generation_id, seen_at=_now())
 
 
-def look_once(
-    hook: HappyHorseHook, generation_id: str, *, known: Mapping[str, Any], log: TaskLog, refusals: bool = False
-) -> dict[str, Any] | None:
-    """Return the event of a generation that has ended already, None while it runs or when the service does not answer just now.
+@dataclass(frozen=True)
+class Look:
+    """What one question brought.
+
+    :param event: the event of a generation that has ended already, None while it runs or when the service does not answer just now.
+    :param pause: seconds for which the service wants no further question.
+    """
+
+    event: dict[str, Any] | None = None
+    pause: float = 0.0
+
+
+def look_once(hook: HappyHorseHook, generation_id: str, *, known: Mapping[str, Any], log: TaskLog, refusals: bool = False) -> Look:
+    """Ask once, and return what came of it.
 
     :param refusals: let the service's own refusals out (a revoked key), for a caller that would ask like this for ever.
     """
     try:
-        generation = hook.send(hook.service.get(generation_id, kind=kind_of(known)), attempts=1)
+        generation, pause = _ask(hook, generation_id, known, now=time.time())
     except ServiceError as error:
         if refusals and isinstance(error, Rejected) and not isinstance(error, NotFound):
             raise
         log.info("%s could not be looked at (%s); waiting for it", generation_id, error)
-        return None
+        limited = error if isinstance(error, RateLimited) else None
+        return Look(pause=pause_asked_for(limited, now=time.time(), random=random()))
     if not generation.state.ended:
-        return None
+        return Look(pause=pause)
     ending: Ending = "success" if generation.state is GenerationState.SUCCEEDED else "failed"
     message = generation_id + (" succeeded" if ending == "success" else f" failed at the service: {generation.error or 'no reason given'}")
-    return event_of(Ended(ending, message, generation), known=known, generation_id=generation_id, seen_at=_now())
+    ended = Ended(ending, message, generation)
+    return Look(event_of(ended, known=known, generation_id=generation_id, seen_at=_now()))
+
+
+def _ask(hook: HappyHorseHook, generation_id: str, known: Mapping[str, Any], *, now: float) -> tuple[Generation, float]:
+    """Return the answer, and the seconds for which its headers want no further question."""
+    metrics = Metrics(hook.service.name)
+    try:
+        generation, headers = hook.send(hook.service.get(generation_id, kind=kind_of(known)).with_headers(), attempts=1)
+    except ServiceError as error:
+        metrics.asked(error)
+        raise
+    metrics.asked(None)
+    return generation, pause_asked_for(hook.service.rate_limit(headers), now=now, random=random())
 
 
 def result_of_event(event: Any, *, resumes: bool = True) -> tuple[dict[str, Any], Exception | None]:

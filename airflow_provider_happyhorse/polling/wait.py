@@ -1,6 +1,7 @@
 """One generation's wait: what an answer or an error means at a given moment.
 
-Both drivers, the trigger's loop and the worker's, feed the same object and do what it says, so they cannot drift.
+Every driver feeds the same object, so they cannot drift: the worker's loop, which asks when it says, and the shared schedule, which asks
+about many generations on one budget and takes from here only what an answer means, and how long a generation without one is left alone.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Wait:
         if generation.state is GenerationState.FAILED:
             return Ended("failed", f"{self.generation_id} failed at the service: {generation.error or 'no reason given'}", generation)
         if now >= self.end_time:
-            return self._timeout(now)
+            return self.timeout(now=now)
         changed = before is None or before.raw_status != generation.raw_status
         notice = f"{self.generation_id} is {generation.raw_status!r}{recovered}" if changed or recovered else ""
         age = now - self._started_at
@@ -99,8 +100,7 @@ class Wait:
         """Return what a request without a usable answer means. It never means that the generation has failed."""
         if isinstance(error, Unauthorized):
             if self._key_refused:
-                why = f"the service refuses the API key while {self.generation_id} is waited for ({error}); the video is not affected"
-                return Ended("error", why, self._last)
+                return self.key_refused(error)
             self._key_refused = True
             return Ask(0.0, f"the service refuses the API key ({error}); reading the connection again", renew_connection=True)
         if not isinstance(error, NotFound):
@@ -112,7 +112,7 @@ class Wait:
         if isinstance(error, Rejected) and not isinstance(error, NotFound):
             return Ended("error", f"the service refuses to tell about {self.generation_id} ({error})", self._last)
         if now >= self.end_time:
-            return self._timeout(now, error)
+            return self.timeout(now=now, error=error)
         self._errors_in_a_row += 1
         # Capped before the power is taken: an outage of a thousand errors in a row would overflow, and end the wait.
         backoff = self._pace * min(2.0 ** min(self._errors_in_a_row - 1, 10), LONGEST_BACKOFF)
@@ -126,7 +126,13 @@ class Wait:
         """Return the delay, cut so that the last request is made at the deadline and not after it."""
         return max(0.0, min(delay, self.end_time - now))
 
-    def _timeout(self, now: float, error: ServiceError | None = None) -> Ended:
+    def key_refused(self, error: Unauthorized) -> Ended:
+        """Return the end of a wait whose key the service has refused after it was looked up again."""
+        why = f"the service refuses the API key while {self.generation_id} is waited for ({error}); the video is not affected"
+        return Ended("error", why, self._last)
+
+    def timeout(self, *, now: float, error: ServiceError | None = None) -> Ended:
+        """Return the end of a wait whose deadline is over."""
         status = f"last seen {self._last.raw_status!r}" if self._last else "never seen"
         trouble = f", last request: {error}" if error else ""
         waited = f"{self.generation_id} is still running after {now - self._started_at:.0f} s ({status}{trouble})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
@@ -23,6 +23,8 @@ from airflow_provider_happyhorse.operators.waiting import (
 from airflow_provider_happyhorse.results import XCOM_KEY, Reference, new_result, read_reference
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 class HappyHorseGenerationSensor(BaseSensorOperator):
     """Wait until a generation has ended, and return its result. Costs requests, never credits.
 
-    In ``poke`` and ``reschedule`` mode ``poke_interval`` is the author's; deferred, the trigger paces itself.
+    In ``poke`` and ``reschedule`` mode ``poke_interval`` is the author's, and the next poke comes later where the service asks for it
+    (after a 429, or when the request budget is used up); deferred, the triggerer paces itself.
 
     :param generation: the id, or the whole result of the task that submitted it (``wait_for_completion=False``).
     :param happyhorse_conn_id: None takes the connection from the result, or ``happyhorse_default`` when only an id is given.
@@ -59,6 +62,7 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
         self.generation = generation
         self.happyhorse_conn_id = happyhorse_conn_id
         self.deferrable = deferrable_by_default() if deferrable is None else deferrable
+        self._pause = 0.0
         if is_literal(generation):
             self._reference()
 
@@ -69,8 +73,9 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
         reference, hook = self._reference(), self._hook()
         known, now = self._known(reference, hook), time.time()
         self._push(context, known)
-        if event := look_once(hook, reference.generation_id, known=known, log=self.log):
-            return self.execute_complete(context, event)
+        looked = look_once(hook, reference.generation_id, known=known, log=self.log)
+        if looked.event:
+            return self.execute_complete(context, looked.event)
         end_time = end_of_wait(
             timeout=self.timeout, execution_timeout=self.execution_timeout, try_started=context["ti"].start_date, now=now
         )
@@ -80,6 +85,7 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
             end_time=end_time,
             known=known,
             name=str(known["name"]),
+            pause=looked.pause,
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop(end_time, now))
 
@@ -96,10 +102,21 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
         reference, hook = self._reference(), self._hook()
         known = self._known(reference, hook)
         try:
-            event = look_once(hook, reference.generation_id, known=known, log=self.log, refusals=True)
+            looked = look_once(hook, reference.generation_id, known=known, log=self.log, refusals=True)
         except Rejected as error:
             raise GenerationUnreachable(f"{reference.generation_id}: the service refuses to tell ({error})") from error
-        return PokeReturnValue(is_done=event is not None, xcom_value=self.execute_complete(context, event) if event else None)
+        self._pause = looked.pause
+        return PokeReturnValue(
+            is_done=looked.event is not None, xcom_value=self.execute_complete(context, looked.event) if looked.event else None
+        )
+
+    def _get_next_poke_interval(self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int) -> float:
+        """Return the seconds to the next poke, in both modes: the author's interval, or longer where the service asks for it.
+
+        Airflow's own method, the same on 2.11 to 3.3 (``BaseSensorOperator``); a reschedule raised by ``poke`` would leave out the timeout.
+        """
+        interval = super()._get_next_poke_interval(started_at, run_duration, poke_count)
+        return max(interval, min(self._pause, self.timeout - run_duration()))
 
     def _reference(self) -> Reference:
         try:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import aiohttp
 
-from airflow_provider_happyhorse.api.calls import Call, Response
+from airflow_provider_happyhorse.api.calls import Call, Request, Response
 from airflow_provider_happyhorse.api.errors import Ambiguous, BadResponse, Unreachable
 from airflow_provider_happyhorse.transports.endpoint import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, USER_AGENT, Endpoint, trusted_certificates
 
@@ -26,10 +25,9 @@ class AioTransport:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        #: Headers of the last answer, from which a service reads its rate limit.
-        self.last_headers: Mapping[str, str] = {}
         self._proxy = endpoint.proxy_url()
         self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,7 +41,14 @@ class AioTransport:
         :raises airflow_provider_happyhorse.api.errors.ServiceError: what the call ended with.
         :raises ValueError: for the paying call: submissions are sent by workers, where the record of them is.
         """
-        request = call.request
+        return call.read(await self.answer(call.request))
+
+    async def answer(self, request: Request) -> Response:
+        """Return the answer unread, whatever it is: its headers tell the rate limit, of a refusal too.
+
+        :raises airflow_provider_happyhorse.api.errors.ServiceError: no whole answer came.
+        :raises ValueError: for the paying call.
+        """
         if request.pays or request.file:
             raise ValueError("submissions and uploads are sent by workers")
         try:
@@ -57,12 +62,12 @@ class AioTransport:
                 proxy=self._proxy,
             ) as answer:
                 body = await _body(answer)
-                self.last_headers = {name.lower(): self.endpoint.redacted_text(value) for name, value in answer.headers.items()}
+                headers = {name.lower(): self.endpoint.redacted_text(value) for name, value in answer.headers.items()}
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as problem:
             raise Unreachable(f"nothing was sent: {self._shown(problem)}") from self.endpoint.without_key(problem)
         except (aiohttp.ClientError, OSError, ValueError) as problem:
             raise Ambiguous(f"no complete answer came: {self._shown(problem)}") from self.endpoint.without_key(problem)
-        return call.read(Response(answer.status, self.last_headers, self.endpoint.redacted(body)))
+        return Response(answer.status, headers, self.endpoint.redacted(body))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -76,16 +81,20 @@ class AioTransport:
         return self.endpoint.redacted_text(f"{type(problem).__name__}: {problem}")
 
     async def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            # Reading a CA bundle takes tens of milliseconds, which all triggers of this loop would wait.
-            tls = await asyncio.to_thread(_tls) if self.endpoint.base_url.startswith("https") else True
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=tls),
-                timeout=aiohttp.ClientTimeout(total=self.endpoint.request_timeout, sock_connect=CONNECT_TIMEOUT),
-                headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-                trust_env=False,
-            )
+        async with self._opening:  # several requests begin at once, and all of them share one session
+            if self._session is None:
+                self._session = await self._new_session()
         return self._session
+
+    async def _new_session(self) -> aiohttp.ClientSession:
+        # Reading a CA bundle takes tens of milliseconds, which all triggers of this loop would wait.
+        tls = await asyncio.to_thread(_tls) if self.endpoint.base_url.startswith("https") else True
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls),
+            timeout=aiohttp.ClientTimeout(total=self.endpoint.request_timeout, sock_connect=CONNECT_TIMEOUT),
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+            trust_env=False,
+        )
 
 
 def _tls() -> ssl.SSLContext:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_happyhorse.api.errors import ServiceError
-from airflow_provider_happyhorse.hooks.settings import async_settings
-from airflow_provider_happyhorse.polling.wait import Ask, Ended, Wait
-from airflow_provider_happyhorse.results import event_of, kind_of, new_result
-
-if TYPE_CHECKING:
-    from airflow_provider_happyhorse.hooks.settings import ConnectionSettings
-
-#: Tries of the connection lookup before the task is told; each goes through the triggerer's supervisor.
-CONNECTION_TRIES = 5
+from airflow_provider_happyhorse.polling.steps import Waiter
+from airflow_provider_happyhorse.polling.wait import Ended
+from airflow_provider_happyhorse.results import event_of, kind_of, money, new_result
+from airflow_provider_happyhorse.triggers.poller import poller_of
 
 
 class HappyHorseGenerationTrigger(BaseTrigger):
-    """Wait until a generation has ended, and fire once.
+    """Wait until a generation has ended, and fire once. All triggers of a connection share one poller, see ``triggers/poller.py``.
 
     The event is ``{"status": "success" | "failed" | "timeout" | "error", "generation_id", "message", "result"}``. Only ``success`` and
     ``failed`` say something about the generation; after the other two it may still finish. Every argument is a JSON primitive: since
@@ -71,58 +61,60 @@ class HappyHorseGenerationTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll until the generation has ended, the deadline is over, or the service refuses to answer."""
+        """Wait until the generation has ended, the deadline is over, or the service refuses to answer."""
         try:
             ended = await self._wait()
-        except Exception as fault:
-            # The generation is paid for and runs on; whatever broke here, the task must learn it instead of hanging.
-            self.log.exception("[%s] waiting for %s broke", self.name, self.generation_id)
-            ended = Ended("error", f"waiting for {self.generation_id} broke: {type(fault).__name__}: {fault}")
+        except Exception as fault:  # noqa: BLE001  it is logged and told, whatever it is
+            ended = self._broke(fault)
         known = self.known or new_result(name=self.name, kind="", service="", happyhorse_conn_id=self.happyhorse_conn_id)
         seen_at = datetime.now(UTC).isoformat(timespec="seconds")
         event = event_of(ended, known=known, generation_id=self.generation_id, seen_at=seen_at)
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
 
+    async def on_kill(self) -> None:
+        """Say in the task's log what becomes of the generation when somebody clears or marks its task while it waits (Airflow 3.3).
+
+        Airflow calls it neither when the triggerer stops nor when a deferral times out. It must touch nothing: of a cleared task, the
+        next try may have taken the generation over before this one hears of the clear, and no ledger is in reach of a trigger.
+        """
+        self.log.warning(
+            "[%s] the task was cleared or marked while it waited for %s. Nothing was cancelled, neither service can: it goes on at the "
+            "service and stays paid for, %s. The next try, also after a later clear, finds it and pays nothing again for the same request",
+            self.name,
+            self.generation_id,
+            money(self.known),
+        )
+
     async def _wait(self) -> Ended:
-        # Imported here: serialising a trigger in a worker or the scheduler needs no HTTP library. In a thread: loading aiohttp takes
-        # tenths of a second, which every trigger of this loop would wait.
-        await asyncio.to_thread(import_module, "airflow_provider_happyhorse.transports.aio")
-        from airflow_provider_happyhorse.transports.aio import AioTransport
+        with poller_of(self.happyhorse_conn_id).waiting(self._waiter()) as steps:
+            while True:
+                step = await steps.get()
+                if isinstance(step, Exception):
+                    return self._broke(step)
+                message = step.message if isinstance(step, Ended) else step.notice
+                self.log.info("[%s] %s", self.name, message)
+                if isinstance(step, Ended):
+                    return step
 
-        started = time.time()
-        wait = Wait(generation_id=self.generation_id, started_at=started, end_time=self.end_time, first_delay=self.first_poll_delay)
-        settings = await self._settings()
-        transport = AioTransport(settings.endpoint)
-        call = settings.service.get(self.generation_id, kind=kind_of(self.known))
-        step: Ask | Ended = wait.first(now=started)
-        try:
-            while isinstance(step, Ask):
-                if step.notice:
-                    self.log.info("[%s] %s", self.name, step.notice)
-                if step.renew_connection:
-                    await transport.close()
-                    settings = await self._settings()
-                    transport = AioTransport(settings.endpoint)
-                await asyncio.sleep(step.after)
-                try:
-                    generation = await transport.send(call)
-                except ServiceError as error:
-                    step = wait.on_error(error, now=time.time(), random=random.random())
-                else:
-                    step = wait.on_answer(generation, now=time.time(), random=random.random())
-        finally:
-            await transport.close()
-        self.log.info("[%s] %s", self.name, step.message)
-        return step
+    def _broke(self, fault: Exception) -> Ended:
+        """Return the end of a wait that broke: the generation is paid for and runs on, and the task must learn it instead of hanging."""
+        self.log.error("[%s] waiting for %s broke", self.name, self.generation_id, exc_info=fault)
+        return Ended("error", f"waiting for {self.generation_id} broke: {type(fault).__name__}: {fault}")
 
-    async def _settings(self) -> ConnectionSettings:
-        attempt = 1
-        while True:
-            try:
-                return await async_settings(self.happyhorse_conn_id)
-            except Exception as problem:
-                if attempt == CONNECTION_TRIES or time.time() >= self.end_time:
-                    raise
-                self.log.warning("[%s] connection %r could not be read (%s); trying again", self.name, self.happyhorse_conn_id, problem)
-            await asyncio.sleep(2.0**attempt)
-            attempt += 1
+    def _waiter(self) -> Waiter:
+        learned_by = tuple(str(self.known.get(name) or "") for name in ("service", "model", "duration"))
+        return Waiter(
+            generation_id=self.generation_id,
+            end_time=self.end_time,
+            kind=kind_of(self.known),
+            learning_key=(learned_by[0], learned_by[1], learned_by[2]),
+            submitted_at=_unix_time(self.known.get("submitted_at")),
+            first_delay=self.first_poll_delay,
+        )
+
+
+def _unix_time(given: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(given).timestamp()
+    except (TypeError, ValueError):
+        return None

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_happyhorse.api.happy_horse_ai import HappyHorseAi
 from airflow_provider_happyhorse.api.happyhorse_app import HappyHorseApp
+from airflow_provider_happyhorse.api.pricing import CreditPrice
 from tests.api.answers import request_of
 
 
@@ -79,3 +80,24 @@ def test_estimates_say_how_old_the_prices_are() -> None:
         "2026-11-20",
         "2026-04-08",
     ]
+
+
+@pytest.mark.parametrize(
+    ("price", "credits_of_it", "shown"),
+    [
+        ("0.0025 EUR", 200, "about 0.50 EUR"),
+        ("0.0025 EUR", 25, "about 0.062 EUR"),
+        ("0.0001 EUR", 5, "about 0.0005 EUR"),
+        ("1 CHF", 25, "about 25.00 CHF"),
+        ("0 EUR", 25, "about 0.00 EUR"),
+        (" 12.50  JPY ", 4, "about 50.00 JPY"),
+    ],
+)
+def test_credits_in_money(price: str, credits_of_it: int, shown: str) -> None:
+    assert CreditPrice.read(price).of(credits_of_it) == shown
+
+
+@pytest.mark.parametrize("price", ["0.0025", "EUR 0.0025", "0,0025 EUR", "-1 EUR", "1e400 EUR", "nan EUR", "EUR", "1 2 EUR", "٣ EUR"])
+def test_a_price_of_a_credit_that_nobody_can_read(price: str) -> None:
+    with pytest.raises(ValueError, match="must be an amount and a currency"):
+        CreditPrice.read(price)

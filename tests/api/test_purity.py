@@ -47,7 +47,7 @@ ARROWS: dict[str, set[str]] = {
     "provider_info": {"__init__"},
     "_compat": {"__init__"},
 }
-ABOVE_HOOKS = {"operators", "sensors", "triggers", "decorators", "plugins", "links"}
+ABOVE_HOOKS = {"operators", "sensors", "triggers", "decorators", "plugins", "links", "retry_policy"}
 AUTHOR_FACING = ("operators", "sensors", "triggers", "decorators")
 HEAVY = {"requests", "aiohttp", "urllib3", "fsspec", "s3fs", "gcsfs", "adlfs", "boto3", "botocore", "google", "azure", "upath"}
 

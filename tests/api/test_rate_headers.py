@@ -69,7 +69,7 @@ def test_a_date_without_a_zone_is_utc_wherever_the_worker_stands(zone: str) -> N
         ({"x-ratelimit-remaining": "0"}, RateLimit(remaining=0)),
         ({"x-ratelimit-remaining": "-1", "x-ratelimit-limit": "0"}, RateLimit(remaining=0)),
         ({"x-ratelimit-reset": str(NOW * 1000)}, RateLimit(reset_at=float(NOW))),
-        ({"x-ratelimit-reset": "30", "date": DATE}, RateLimit(reset_at=float(NOW + 30))),
+        ({"x-ratelimit-reset": "30", "date": DATE}, RateLimit(reset_at=float(NOW + 30), told_at=float(NOW))),
         ({"x-ratelimit-reset": "30", "x-ratelimit-limit": "60"}, RateLimit(limit=60)),
     ],
 )

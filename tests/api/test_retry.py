@@ -6,7 +6,8 @@ import pytest
 
 from airflow_provider_happyhorse.api import errors
 from airflow_provider_happyhorse.api.errors import ServiceError
-from airflow_provider_happyhorse.api.retry import ATTEMPTS, LONGEST_DELAY, LONGEST_RATE_LIMIT_DELAY, delay_before_retry
+from airflow_provider_happyhorse.api.generation import RateLimit
+from airflow_provider_happyhorse.api.retry import ATTEMPTS, LONGEST_DELAY, LONGEST_RATE_LIMIT_DELAY, delay_before_retry, pause_asked_for
 
 ENDINGS: dict[str, ServiceError] = {
     "unreachable": errors.Unreachable("refused"),
@@ -91,3 +92,23 @@ def test_a_wait_of_a_whole_window_is_kept_and_a_longer_one_given_up() -> None:
     kept, given_up = (errors.RateLimited("429", retry_after=LONGEST_RATE_LIMIT_DELAY + more) for more in (0, 0.1))
     assert delay_before_retry(kept, attempt=1, pays=True, random=0.0) == LONGEST_RATE_LIMIT_DELAY
     assert delay_before_retry(given_up, attempt=1, pays=True, random=0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "least", "most"),
+    [
+        (None, 0, 0),
+        (RateLimit(), 0, 0),
+        (RateLimit(limit=60, remaining=30, reset_at=1050.0), 0, 0),
+        (RateLimit(limit=60, remaining=4, reset_at=1050.0), 0, 0),
+        (RateLimit(limit=60, remaining=3, reset_at=1050.0), 50, 55),
+        (RateLimit(limit=60, remaining=0, reset_at=1050.0), 50, 55),
+        (RateLimit(limit=60, remaining=0, reset_at=999.0), 0, 0),
+        (RateLimit(limit=60, remaining=0, reset_at=9999.0), 60, 65),
+        (errors.RateLimited("429", retry_after=7), 7, 12),
+        (errors.RateLimited("429", retry_after=300), 300, 305),
+        (errors.RateLimited("429"), 30, 35),
+    ],
+)
+def test_who_only_asks_stays_away_as_long_as_it_is_told(answer: errors.RateLimited | RateLimit | None, least: float, most: float) -> None:
+    assert [pause_asked_for(answer, now=1000.0, random=random) for random in (0.0, 1.0)] == [least, most]

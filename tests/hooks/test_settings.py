@@ -119,6 +119,9 @@ REFUSED: list[tuple[Any, str]] = [
     ({"host": "happy-horse.ai", "password": "k", "extra": {"request_timeout": 0}}, "`request_timeout`"),
     ({"host": "happy-horse.ai", "password": "k", "extra": {"request_timeout": 601}}, "`request_timeout`"),
     ({"host": "happy-horse.ai", "password": "k", "extra": {"allow_private_results": "maybe"}}, "true or false"),
+    ({"host": "happy-horse.ai", "password": "k", "extra": {"check_balance": "maybe"}}, "true or false"),
+    ({"host": "happyhorse.app", "password": "k", "extra": {"check_balance": True}}, "has no call that tells the balance"),
+    ({"host": "happy-horse.ai", "password": "k", "extra": {"credit_price": "cheap"}}, "`credit_price` must be an amount and a currency"),
 ]
 
 

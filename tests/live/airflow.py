@@ -197,8 +197,15 @@ class LiveAirflow:
         except TimeoutError as error:
             raise LiveAirflowError(f"{error}\n{self.logs()}") from error
 
+    def start_second(self, name: str) -> str:
+        """Start another of COMPONENTS beside the first, and return the name it is killed and stopped by."""
+        second = f"{name}-2"
+        self._commands[second] = self._command(second, name, *OPTIONS.get(name, ()))
+        self.start_component(second)
+        return second
+
     def start_component(self, name: str) -> None:
-        """Start one of COMPONENTS, for the first time or again."""
+        """Start one of COMPONENTS, for the first time or again, or a second of them again."""
         self._commands[name].start()
         self._meant_to_run.add(name)
 
@@ -218,7 +225,8 @@ class LiveAirflow:
         :param grace: seconds between SIGTERM and SIGKILL; the triggerer alone would use more than ten to wait for nothing
         """
         self._meant_to_run.clear()
-        commands = [self._commands[name] for name in (SCHEDULER, TRIGGERER, DAG_PROCESSOR, API_SERVER)]
+        seconds = [name for name in self._commands if name not in COMPONENTS]
+        commands = [self._commands[name] for name in (SCHEDULER, TRIGGERER, *seconds, DAG_PROCESSOR, API_SERVER)]
         for command in commands:
             command.terminate()
         stop_together(commands, grace=grace)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationTimeout, GenerationUnreachable, InvalidArguments
 from airflow_provider_happyhorse.results import new_result
@@ -113,6 +114,29 @@ class TestPoking:
         emulator.fault("server_error", method="GET")
         emulator.fault("reset_after", method="GET")
         assert sensor(generation=generation_id, deferrable=False).run()["state"] == "succeeded"
+
+    def test_after_a_429_it_pokes_no_sooner_than_told(self, sensor: Callable[..., Task], emulator: EmulatorProcess) -> None:
+        (generation_id,) = emulator.seed(render_seconds=0)
+        emulator.fault("rate_limited", method="GET", seconds=1)
+        assert sensor(generation=generation_id, deferrable=False).run()["state"] == "succeeded"
+        refused, answered = (request["time"] for request in emulator.requests())
+        assert answered >= refused + 1
+
+    def test_after_a_429_it_is_rescheduled_no_sooner_than_told(self, sensor: Callable[..., Task], emulator: EmulatorProcess) -> None:
+        (generation_id,) = emulator.seed(render_seconds=600)
+        emulator.fault("rate_limited", method="GET", seconds=300)
+        task = sensor(generation=generation_id, deferrable=False, mode="reschedule")
+        task.ti.get_first_reschedule_date = lambda context: None
+        before = datetime.now(UTC)
+        with pytest.raises(AirflowException) as caught:
+            task.run()
+        assert caught.value.reschedule_date >= before + timedelta(seconds=299)
+
+    def test_a_pause_does_not_outlast_the_timeout(self, sensor: Callable[..., Task], emulator: EmulatorProcess) -> None:
+        (generation_id,) = emulator.seed(render_seconds=600)
+        emulator.fault("rate_limited", method="GET", seconds=300)
+        with pytest.raises(AirflowSensorTimeout):
+            sensor(generation=generation_id, deferrable=False, timeout=0.5).run()
 
     def test_a_revoked_key_is_not_poked_for_ever(self, sensor: Callable[..., Task], connect: Callable[..., str]) -> None:
         connect(key="sk-old")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_happyhorse.results import new_result
-from airflow_provider_happyhorse.triggers import generation as module
 from airflow_provider_happyhorse.triggers.generation import HappyHorseGenerationTrigger
 from tests.emulator_process import EmulatorProcess, ServiceName
+from tests.operators.task_instances import Log
 
 
 def trigger(generation_id: str, *, seconds: float = 20, **given: Any) -> HappyHorseGenerationTrigger:
@@ -87,7 +87,7 @@ async def test_the_deadline_is_absolute_so_a_restarted_triggerer_does_not_begin_
         {"fault": "reset_after", "times": 2},
         {"fault": "close_before", "times": 2},
         {"fault": "forbidden_by_proxy", "times": 2},
-        {"fault": "rate_limited_without_headers", "times": 2},
+        {"fault": "rate_limited", "seconds": 1, "times": 1},
         {"fault": "unknown_status", "times": 2},
         {"fault": "wrong_type", "times": 2},
         {"fault": "hang", "seconds": 5},
@@ -147,19 +147,13 @@ async def test_a_broken_connection_is_told_and_the_task_does_not_hang(
     assert emulator.requests() == []
 
 
-async def test_a_connection_that_comes_back_is_tried_again(
-    connect: Callable[..., str], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_connection_that_comes_back_is_tried_again(connect: Callable[..., str], emulator: EmulatorProcess) -> None:
     (generation_id,) = emulator.seed(render_seconds=0)
     connect(host="http://example.com")
-    slept = asyncio.sleep
-
-    async def sleep(seconds: float) -> None:
-        connect()
-        await slept(min(seconds, 0.1))
-
-    monkeypatch.setattr(module.asyncio, "sleep", sleep)
-    assert (await event(trigger(generation_id)))["status"] == "success"
+    waiting = asyncio.create_task(event(trigger(generation_id)))
+    await asyncio.sleep(0.3)
+    connect()
+    assert (await waiting)["status"] == "success"
 
 
 async def test_a_cancelled_trigger_fires_nothing(connect: Callable[..., str], emulator: EmulatorProcess) -> None:
@@ -202,3 +196,22 @@ async def test_loading_the_http_library_does_not_stop_the_loop(
         longest = max(longest, time.monotonic() - before)
     assert (await waiting)["status"] == "success"
     assert longest < 0.5
+
+
+async def test_a_killed_wait_says_what_becomes_of_the_video_and_its_money() -> None:
+    class Told(HappyHorseGenerationTrigger):
+        log = Log()
+
+    waiting = trigger("v1")
+    told = Told(**waiting.serialize()[1])
+    await told.on_kill()
+    assert told.log.text("WARNING").startswith("[kettle] ")
+    for said in ("v1", "about 25 credits (happy-horse.ai, estimated)", "Nothing was cancelled", "pays nothing again"):
+        assert said in told.log.text("WARNING")
+
+
+async def test_a_killed_wait_asks_for_nothing(connect: Callable[..., str], emulator: EmulatorProcess) -> None:
+    connect()
+    (generation_id,) = emulator.seed(render_seconds=600)
+    await trigger(generation_id).on_kill()
+    assert emulator.requests() == []

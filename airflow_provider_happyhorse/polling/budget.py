@@ -1,0 +1,119 @@
+"""When one key may be asked next, so that no window refuses a request, and others with the same key have their share."""
+
+from __future__ import annotations
+
+import math
+
+from airflow_provider_happyhorse.api.generation import RateLimit
+from airflow_provider_happyhorse.polling.windows import WINDOW, Window
+
+#: Share of the limit that is spent. Measured: up to 0.98 of it no window refused a request, at 1.00 up to 1.3 %.
+SHARE = 0.97
+#: The least share a client keeps for itself, however much others spend: two that gave way to each other for ever would starve.
+LEAST_SHARE = 0.1
+#: Share of the limit that the pace gains per minute while nothing speaks against it; less from this part of the pace on that was refused.
+GAIN, GAIN_NEAR, NEAR = 0.05, 0.004, 0.7
+#: Requests per minute of others below which the key is taken to be ours alone, and so many standard deviations of theirs are left free.
+ALONE, SPREAD = 1.0, 1.5
+#: What is left of the pace after a refusal, and after the headers showed that all together were about to spend too much.
+HALVED, SLOWED = 0.5, 0.8
+#: Seconds in which the pace is slowed at most once: the headers show the effect late.
+PATIENCE = 15.0
+#: Seconds after a reset before it is believed.
+AFTER_RESET = 0.05
+#: Seconds of jitter after a pause, so that processes that wait for the same reset do not return together.
+JITTER = 5.0
+
+
+class Budget:
+    """The requests of one key.
+
+    :param requests_per_minute: the limit until a header tells it; where none ever does, the pace never goes beyond it.
+    """
+
+    def __init__(self, *, requests_per_minute: float) -> None:
+        self.window = Window(limit=max(1.0, requests_per_minute))
+        #: Requests per minute we make at most now, which adapts.
+        self._pace = self.window.limit * SHARE
+        self._free_at = 0.0
+        self._paused_until = 0.0
+        self._adapted_at: float | None = None
+        self._slowed_at = -WINDOW
+        #: The pace at which a request was refused last.
+        self._refused_at = math.inf
+
+    @property
+    def seconds_per_request(self) -> float:
+        """Seconds between two requests at an even pace."""
+        return WINDOW / self._pace
+
+    def ready_at(self, *, now: float) -> float:
+        """Return the time from which the next request may be made at an even pace."""
+        return max(self._free_at, self.open_at(now=now))
+
+    def open_at(self, *, now: float) -> float:
+        """Return the time from which any request may be made, however urgent."""
+        if self._paused_until > now:
+            return self._paused_until
+        left, reset = self.window.left(now=now), self.window.reset(now=now)
+        if reset is None:
+            return now if left >= 1 else now + self.seconds_per_request
+        if self.window.others < ALONE:
+            return now if left >= 1 else reset[1] + AFTER_RESET
+        # What others are expected to need until the reset is not ours; the nearer it is, the less that is.
+        per_second = self.window.others / WINDOW
+        left -= per_second * max(0.0, now - self.window.told_for)
+        return max(now, reset[1] + AFTER_RESET - max(0.0, left - 1) / per_second)
+
+    def spend(self, *, now: float, random: float) -> None:
+        """Count a request that is made now.
+
+        :param random: 0 to 1; the pace trembles a little, so that processes that share a key do not march in step.
+        """
+        gap = self.seconds_per_request
+        # A driver that comes late gets half a request back, never more: a window of any kind must not see a burst.
+        # And one that has spent a window at once paces from its last request on.
+        self._free_at = min(max(self._free_at, now - gap / 2), now + gap / 2) + gap * (0.98 + 0.04 * random)
+        self.window.spend(now=now)
+
+    def heard(self, rate: RateLimit | None, *, sent_at: float, now: float) -> None:
+        """Learn from the headers of an answer, None when they say nothing."""
+        limit = self.window.limit
+        if rate is not None:
+            self.window.heard(rate, sent_at=sent_at, now=now)
+        if self.window.limit != limit:
+            self._pace = self.window.limit * SHARE
+        self._adapt(now=now)
+
+    def refused(self, retry_after: float | None, *, now: float, random: float) -> None:
+        """Pause everything after a 429: until the reset, and a moment that differs between processes.
+
+        :param retry_after: seconds the service asks to wait, None when it does not say.
+        """
+        wait = WINDOW / 2 if retry_after is None else max(1.0, retry_after)
+        self._paused_until = max(self._paused_until, now + wait + random * JITTER)
+        self.window.refused(now=now)
+        if now >= self._slowed_at + PATIENCE:
+            self._refused_at = self._pace
+        self._slow(HALVED, now=now)
+
+    def pause(self, seconds: float, *, now: float) -> None:
+        """Make no request for some time, because nothing answers."""
+        self._paused_until = max(self._paused_until, now + seconds)
+
+    def _adapt(self, *, now: float) -> None:
+        elapsed = 0.0 if self._adapted_at is None else min(WINDOW, max(0.0, now - self._adapted_at))
+        self._adapted_at = now
+        most, others = self.window.limit * SHARE, self.window.others
+        room = most if others < ALONE else most - others - SPREAD * math.sqrt(others)
+        if self._pace > room + 1:
+            self._slow(SLOWED, now=now)
+        elif self._pace < room:
+            near = self._pace > NEAR * self._refused_at
+            self._pace += (GAIN_NEAR if near else GAIN) * self.window.limit * elapsed / WINDOW
+        self._pace = min(self._pace, most)
+
+    def _slow(self, factor: float, *, now: float) -> None:
+        if now >= self._slowed_at + PATIENCE:
+            self._slowed_at = now
+            self._pace = max(self._pace * factor, self.window.limit * LEAST_SHARE)

@@ -1,0 +1,63 @@
+"""Whose submission goes next: paced for each connection in one event loop, so that a hundred refused ones do not all come back at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections import deque
+
+#: The part of the request budget that submissions after a refusal may use; the rest is for the polls of what is already paid for.
+SHARE = 0.5
+
+
+class Turns:
+    """The queue of one connection. First come, first served.
+
+    :param per_minute: requests the key may make.
+    """
+
+    def __init__(self, *, per_minute: float) -> None:
+        self._spacing = 60.0 / (per_minute * SHARE)
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._next = 0.0
+
+    async def take(self, *, not_before: float, end_time: float) -> bool:
+        """Wait for a turn; False when there is none before ``end_time``.
+
+        :param not_before: Unix time before which the service has said that it accepts nothing; it holds for everybody who waits.
+        :param end_time: Unix time at which to give up.
+        """
+        self._next = max(self._next, not_before)
+        head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(head)
+        if self._waiting[0] is head:
+            head.set_result(None)
+        try:
+            # At the head nobody overtakes; another's refusal may still move the turn.
+            async with asyncio.timeout(max(0.0, end_time - time.time())):
+                await head
+                while (wait := self._next - time.time()) > 0:  # noqa: ASYNC110  a time is waited for, and it may move
+                    await asyncio.sleep(wait)
+        except TimeoutError:
+            return False
+        else:
+            self._next = time.time() + self._spacing
+            return True
+        finally:
+            self._waiting.remove(head)
+            if self._waiting and not self._waiting[0].done():
+                self._waiting[0].set_result(None)
+
+
+#: Loops held weakly and as objects: a closed loop's id is used again.
+_TURNS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Turns]] = weakref.WeakKeyDictionary()
+
+
+def turns_of(happyhorse_conn_id: str, *, per_minute: float) -> Turns:
+    """Return the queue of a connection in the running loop; a changed limit makes a new one."""
+    queues = _TURNS.setdefault(asyncio.get_running_loop(), {})
+    key = f"{happyhorse_conn_id} {per_minute:g}"
+    if key not in queues:
+        queues[key] = Turns(per_minute=per_minute)
+    return queues[key]

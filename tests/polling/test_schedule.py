@@ -1,0 +1,198 @@
+"""Many waits on one budget, as values: no clock, no network."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from airflow_provider_happyhorse.api.errors import NotFound, PaidAccessRequired, RateLimited, ServiceFault, Unauthorized, Unreachable
+from airflow_provider_happyhorse.api.models import Generation, GenerationState
+from airflow_provider_happyhorse.polling.schedule import GRACE, Schedule
+from airflow_provider_happyhorse.polling.steps import AskList, AskOne, Heard, Idle, Told, Waiter
+from airflow_provider_happyhorse.polling.wait import NOT_FOUND_IN_A_ROW, Ended
+
+START, LONG = 1000.0, 1000.0 + 3600
+IN_PROGRESS, SUCCEEDED, FAILED = GenerationState
+
+
+def waiter(generation_id: str = "v1", **given: Any) -> Waiter:
+    return Waiter(generation_id=generation_id, **{"end_time": LONG, "submitted_at": START, **given})
+
+
+def running(generation_id: str = "v1") -> Generation:
+    return Generation(generation_id, IN_PROGRESS, "processing")
+
+
+def done(generation_id: str = "v1") -> Generation:
+    return Generation(generation_id, SUCCEEDED, "completed", result_urls=(f"https://cdn.example/{generation_id}.mp4",))
+
+
+def schedule_of(*generation_ids: str, **given: Any) -> Schedule:
+    """Return a schedule with one waiter per generation; the generation's id is its token."""
+    schedule = Schedule()
+    for generation_id in generation_ids:
+        schedule.add(generation_id, waiter(generation_id, **given), now=START)
+    return schedule
+
+
+def next_ask(schedule: Schedule, *, now: float, by: float = math.inf) -> tuple[AskOne | AskList, float]:
+    """Return the next request and when it is made."""
+    for _ in range(1000):
+        step = schedule.next(now=now, random=0.5)
+        if not isinstance(step, Idle):
+            return step, now
+        assert step.until > now, "a busy loop"
+        now = step.until
+        assert now <= by
+    raise AssertionError("nothing is ever asked")
+
+
+def ask_about(schedule: Schedule, *, now: float) -> tuple[AskOne, float]:
+    ask, now = next_ask(schedule, now=now)
+    assert isinstance(ask, AskOne)
+    return ask, now
+
+
+def endings(heard: Heard | tuple[Told, ...]) -> dict[Any, str]:
+    told = heard.told if isinstance(heard, Heard) else heard
+    return {each.token: each.step.ending for each in told if isinstance(each.step, Ended)}
+
+
+class TestWhoWaits:
+    def test_nobody_needs_no_request(self) -> None:
+        assert Schedule().next(now=START, random=0.5) == Idle(math.inf)
+
+    def test_the_first_request_is_made_after_the_first_delay(self) -> None:
+        _, at = ask_about(schedule_of("v1", first_delay=10.0), now=START)
+        assert at >= START + 10
+
+    def test_one_answer_ends_every_wait_for_the_generation(self) -> None:
+        schedule = schedule_of("v1", "v2")
+        schedule.add("again", waiter("v1"), now=START)
+        ended = {}
+        now = START
+        while len(schedule):
+            ask, now = ask_about(schedule, now=now)
+            ended |= endings(schedule.on_answer(ask, done(ask.generation_id), now=now, random=0.5))
+        assert ended == {"v1": "success", "again": "success", "v2": "success"}
+
+    def test_a_token_waits_once(self) -> None:
+        schedule = schedule_of("v1")
+        with pytest.raises(ValueError, match="waiting already"):
+            schedule.add("v1", waiter("v2"), now=START)
+
+    def test_whoever_is_removed_is_asked_for_no_more(self) -> None:
+        schedule = schedule_of("v1")
+        schedule.remove("v1")
+        schedule.remove("v1")
+        assert (len(schedule), schedule.next(now=START + 999, random=0.5)) == (0, Idle(math.inf))
+
+    def test_the_others_go_on_waiting_for_the_generation(self) -> None:
+        schedule = schedule_of("v1")
+        schedule.add("again", waiter("v1"), now=START)
+        schedule.remove("v1")
+        ask, now = ask_about(schedule, now=START)
+        assert endings(schedule.on_answer(ask, done(), now=now, random=0.5)) == {"again": "success"}
+
+    def test_an_answer_for_nobody_any_more_is_heard_in_silence(self) -> None:
+        schedule = schedule_of("v1", "v2")
+        ask, now = ask_about(schedule, now=START)
+        schedule.remove(ask.generation_id)
+        assert schedule.on_answer(ask, done(ask.generation_id), now=now, random=0.5) == Heard()
+        assert schedule.on_error(ask, Unreachable("x"), now=now, random=0.5) == Heard()
+
+    def test_there_is_one_request_about_a_generation_at_a_time(self) -> None:
+        schedule = schedule_of("v1", "v2")
+        first, now = ask_about(schedule, now=START)
+        second, now = ask_about(schedule, now=now)
+        assert {first.generation_id, second.generation_id} == {"v1", "v2"}
+        assert isinstance(schedule.next(now=now + 30, random=0.5), Idle)
+
+
+class TestDeadlines:
+    def test_a_waiter_gets_its_last_request_at_the_deadline(self) -> None:
+        schedule = schedule_of("v1", end_time=START + 4)
+        assert schedule.overdue(now=START + 4) == ()
+        ask, now = ask_about(schedule, now=START)
+        assert now == START + 4
+        heard = schedule.on_answer(ask, running(), now=now, random=0.5)
+        assert endings(heard) == {"v1": "timeout"}
+        assert len(schedule) == 0
+
+    def test_an_ending_at_the_deadline_counts(self) -> None:
+        schedule = schedule_of("v1", end_time=START + 4)
+        ask, now = ask_about(schedule, now=START)
+        assert endings(schedule.on_answer(ask, done(), now=now + 3, random=0.5)) == {"v1": "success"}
+
+    def test_whom_no_request_can_be_made_for_is_told_within_a_minute(self) -> None:
+        schedule = schedule_of(*map(str, range(200)), end_time=START + 20)
+        now, ended = START, {}
+        while len(schedule):
+            ended |= endings(schedule.overdue(now=now))
+            step = schedule.next(now=now, random=0.5)
+            if isinstance(step, AskOne):
+                ended |= endings(schedule.on_answer(step, running(step.generation_id), now=now, random=0.5))
+            now += 0.5
+        assert (len(ended), set(ended.values())) == (200, {"timeout"})
+        assert now <= START + 20 + GRACE + 1
+
+
+class TestErrors:
+    @pytest.mark.parametrize("error", [Unreachable("x"), ServiceFault("x", status=502), RateLimited("x", retry_after=3.0)], ids=repr)
+    def test_a_passing_one_is_waited_out(self, error: Any) -> None:
+        schedule = schedule_of("v1")
+        ask, now = ask_about(schedule, now=START)
+        assert endings(schedule.on_error(ask, error, now=now, random=0.5)) == {}
+        ask, now = ask_about(schedule, now=now)
+        assert endings(schedule.on_answer(ask, done(), now=now, random=0.5)) == {"v1": "success"}
+
+    def test_a_429_pauses_everybody_until_the_reset(self) -> None:
+        schedule = schedule_of("v1", "v2", "v3")
+        ask, now = ask_about(schedule, now=START)
+        schedule.on_error(ask, RateLimited("x", retry_after=42.0), now=now, random=0.5)
+        _, later = ask_about(schedule, now=now)
+        assert later >= now + 42
+
+    def test_an_unknown_id_ends_the_wait_after_some_time_only(self) -> None:
+        schedule, now = schedule_of("v1"), START
+        for turn in range(1, NOT_FOUND_IN_A_ROW + 1):
+            ask, now = ask_about(schedule, now=now)
+            ended = endings(schedule.on_error(ask, NotFound("x", status=404), now=now, random=0.5))
+            assert ended == ({"v1": "error"} if turn == NOT_FOUND_IN_A_ROW else {})
+        assert now >= START + 60
+
+    def test_the_services_refusal_ends_the_wait_for_that_generation(self) -> None:
+        schedule = schedule_of("v1", "v2")
+        ask, now = ask_about(schedule, now=START)
+        heard = schedule.on_error(ask, PaidAccessRequired("x", status=403), now=now, random=0.5)
+        assert (endings(heard), len(schedule)) == ({ask.generation_id: "error"}, 1)
+
+
+class TestTheKey:
+    refused = Unauthorized("revoked", status=401)
+
+    def test_is_looked_up_again_once_and_then_ends_every_wait(self) -> None:
+        schedule = schedule_of("v1", "v2", "v3")
+        ask, now = ask_about(schedule, now=START)
+        heard = schedule.on_error(ask, self.refused, now=now, random=0.5)
+        assert (heard.renew_connection, endings(heard)) == (True, {})
+        ask, now = ask_about(schedule, now=now + 1)
+        heard = schedule.on_error(ask, self.refused, now=now, random=0.5)
+        assert not heard.renew_connection
+        assert endings(heard) == {"v1": "error", "v2": "error", "v3": "error"}
+
+    def test_a_late_refusal_of_the_old_key_says_nothing_about_the_new_one(self) -> None:
+        schedule = schedule_of("v1", "v2")
+        (first, _), (second, now) = ask_about(schedule, now=START), ask_about(schedule, now=START + 20)
+        assert schedule.on_error(first, self.refused, now=now, random=0.5).renew_connection
+        assert schedule.on_error(second, self.refused, now=now, random=0.5) == Heard()
+
+    def test_may_be_rotated_again_later(self) -> None:
+        schedule, now = schedule_of("v1"), START
+        for _ in range(3):
+            ask, now = ask_about(schedule, now=now)
+            assert schedule.on_error(ask, self.refused, now=now, random=0.5).renew_connection
+            ask, now = ask_about(schedule, now=now + 1)
+            schedule.on_answer(ask, running(), now=now, random=0.5)

@@ -1,0 +1,84 @@
+"""The queue of submissions that were refused, and its trigger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from itertools import pairwise
+from typing import Any
+
+from airflow_provider_happyhorse.triggers.submit import HappyHorseSubmitTrigger
+from airflow_provider_happyhorse.triggers.turns import Turns
+from tests.operators.task_instances import Log
+
+#: Turns 20 ms apart.
+QUICK = 6000.0
+
+
+async def event(trigger: HappyHorseSubmitTrigger) -> dict[str, Any]:
+    (fired,) = [fired.payload async for fired in trigger.run()]
+    return dict(json.loads(json.dumps(fired)))
+
+
+async def test_they_come_one_after_the_other_in_the_order_they_came() -> None:
+    turns, order, times = Turns(per_minute=QUICK), [], []
+
+    async def one(number: int) -> None:
+        assert await turns.take(not_before=time.time(), end_time=time.time() + 10)
+        order.append(number)
+        times.append(time.monotonic())
+
+    await asyncio.gather(*(one(number) for number in range(10)))
+    assert order == list(range(10))
+    assert all(later - earlier >= 0.019 for earlier, later in pairwise(times))
+
+
+async def test_a_later_refusal_holds_for_everybody_who_waits() -> None:
+    turns, start = Turns(per_minute=QUICK), time.time()
+    waiting = asyncio.create_task(turns.take(not_before=start + 0.1, end_time=start + 10))
+    await asyncio.sleep(0.02)
+    refused_again = asyncio.create_task(turns.take(not_before=start + 0.4, end_time=start + 10))
+    assert await waiting is True
+    assert time.time() >= start + 0.4
+    assert await refused_again is True
+
+
+async def test_one_that_is_cancelled_or_too_late_lets_the_next_one_go() -> None:
+    turns, start = Turns(per_minute=QUICK), time.time()
+    cancelled = asyncio.create_task(turns.take(not_before=start + 0.3, end_time=start + 10))
+    too_late = asyncio.create_task(turns.take(not_before=start, end_time=start + 0.1))
+    goes = asyncio.create_task(turns.take(not_before=start, end_time=start + 10))
+    await asyncio.sleep(0.05)
+    cancelled.cancel()
+    assert await too_late is False
+    assert await goes is True
+    assert time.time() >= start + 0.3
+
+
+async def test_the_trigger_survives_the_database_and_fires_once() -> None:
+    trigger = HappyHorseSubmitTrigger("happyhorse_default", time.time() + 0.1, time.time() + 10, QUICK, "kettle")
+    path, arguments = trigger.serialize()
+    stored = json.loads(json.dumps(arguments))
+    assert path == f"{HappyHorseSubmitTrigger.__module__}.{HappyHorseSubmitTrigger.__qualname__}"
+    assert (await event(HappyHorseSubmitTrigger(**stored)))["status"] == "due"
+
+
+async def test_the_trigger_fires_when_its_time_is_over() -> None:
+    assert (await event(HappyHorseSubmitTrigger("other", time.time() + 60, time.time() + 0.1)))["status"] == "timeout"
+
+
+def test_every_event_loop_has_its_own_queue() -> None:
+    for _ in range(3):
+        fired = asyncio.run(event(HappyHorseSubmitTrigger("happyhorse_default", 0.0, time.time() + 10)))
+        assert fired["status"] == "due"
+
+
+async def test_a_killed_one_says_that_nothing_was_paid() -> None:
+    class Told(HappyHorseSubmitTrigger):
+        log = Log()
+
+    told = Told("happyhorse_default", not_before=0, end_time=0, name="kettle")
+    await told.on_kill()
+    assert told.log.text("WARNING").startswith("[kettle] ")
+    assert "Nothing was submitted or paid for" in told.log.text("WARNING")
