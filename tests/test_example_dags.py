@@ -6,6 +6,7 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,13 +19,13 @@ from tests.emulator_process import EmulatorProcess
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_database")]
 
 
-def load(name: str) -> Any:
+def load(name: str, dag: str = "dag") -> Any:
     spec = importlib.util.spec_from_file_location(name, DAGS_FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.dag
+    return getattr(module, dag)
 
 
 @pytest.fixture
@@ -81,3 +82,21 @@ def test_coffee_scenes_publishes_a_story_of_the_summed_length_and_a_scene_from_a
     assert story["credits"] == story["credits_estimated"] == 7 * 40
     assert opening["credits"] == opening["credits_estimated"] == 4 * 54
     assert emulator.charged() == 2
+
+
+def test_the_clip_of_the_gallery_tells_what_the_gallery_needs(
+    connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the second DAG makes of it takes a scheduler: ``tests/live``."""
+    connect()
+    monkeypatch.setenv("GALLERY", str(tmp_path))
+    clip, gallery = load("clips_gallery", "clip_dag"), load("clips_gallery", "gallery_dag")
+    run = run_dag(clip, {"name": "teapot"})
+
+    assert run.state == "success"
+    ((_, _, facts),) = run.asset_events()
+    assert facts["name"] == "teapot"
+    assert Path(facts["uri"].removeprefix("file://")).is_relative_to(tmp_path)
+    events = {"x-gallery://clips": [SimpleNamespace(extra=facts)]}
+    assert gallery.get_task("add_to_page").python_callable(triggering_asset_events=events) == ["teapot"]
+    assert f"teapot: 3.0 s, {facts['width']}x{facts['height']}, AI-generated" in (tmp_path / "index.html").read_text()

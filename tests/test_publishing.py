@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_happyhorse.exceptions import PublishFailed
+from airflow_provider_happyhorse.exceptions import PublishFailed, PublishRefused
 from airflow_provider_happyhorse.publishing.layout import LONGEST, component, default_stem
-from airflow_provider_happyhorse.publishing.publish import DownloadRules, ResultUnavailable, Where, publish
+from airflow_provider_happyhorse.publishing.publish import DownloadRules, Where, publish
 from airflow_provider_happyhorse.publishing.sidecar import NotASidecar, encoded, new_sidecar, read_sidecar
 from airflow_provider_happyhorse.transports import download as transfer
 from tests.cdn import Asked, Cdn, head, says, whole
@@ -132,6 +132,7 @@ class TestWhatIsPublished:
             "task_id": "publish",
             "map_index": 2,
             "request": {"prompt": "a shoe, see https://x", "image_urls": ["https://cdn.example/a.png"], "seed": None},
+            "request_from": "submission",
             "model": "seedance-1-5-pro",
             "duration": 5,
             "aspect_ratio": "16:9",
@@ -159,7 +160,7 @@ class TestWhatIsPublished:
         assert (result["seconds"], result["width"], result["height"]) == (None, 64, 48)
 
     def test_an_exact_name_that_promises_another_format_is_refused(self, tmp_path: Path) -> None:
-        with Cdn(whole(picture("PNG"))) as cdn, pytest.raises(PublishFailed, match=r"image/png, and the destination's name ends in \.mp4"):
+        with Cdn(whole(picture("PNG"))) as cdn, pytest.raises(PublishRefused, match=r"image/png, and the destination's name ends in \.mp4"):
             run([cdn.url()], tmp_path / "x.mp4")
         with Cdn(whole(picture("JPEG"))) as cdn:
             run([cdn.url()], tmp_path / "x.JPEG")
@@ -218,7 +219,7 @@ class TestAgain:
 
     def test_an_object_without_a_sidecar_that_is_something_else_is_not_touched(self, tmp_path: Path) -> None:
         (tmp_path / "x.mp4").write_bytes(OTHER)
-        with Cdn(whole(VIDEO)) as cdn, pytest.raises(PublishFailed, match=r"holds something else .* was not touched"):
+        with Cdn(whole(VIDEO)) as cdn, pytest.raises(PublishRefused, match=r"holds something else .* was not touched"):
             run([cdn.url()], tmp_path / "x.mp4")
         assert (tmp_path / "x.mp4").read_bytes() == OTHER
         assert files(tmp_path) == ["x.mp4"]
@@ -235,7 +236,7 @@ class TestAgain:
         with Cdn(whole(VIDEO)) as cdn:
             run([cdn.url()], tmp_path / "x.mp4")
             (tmp_path / "x.mp4").write_bytes(b"edited")
-            with pytest.raises(PublishFailed, match="holds something else"):
+            with pytest.raises(PublishRefused, match="holds something else"):
                 run([cdn.url()], tmp_path / "x.mp4")
             run([cdn.url()], tmp_path / "x.mp4", if_exists="overwrite")
         assert (tmp_path / "x.mp4").read_bytes() == VIDEO
@@ -243,9 +244,9 @@ class TestAgain:
     def test_another_generation_under_the_name_is_refused_before_anything_is_fetched(self, tmp_path: Path) -> None:
         with Cdn(whole(VIDEO)) as cdn:
             run([cdn.url()], tmp_path / "x.mp4", generation_id="n1")
-            with pytest.raises(PublishFailed, match="The name belongs to generation n1 already"):
+            with pytest.raises(PublishRefused, match="The name belongs to generation n1 already"):
                 run([cdn.url()], tmp_path / "x.mp4", generation_id="n2")
-            with pytest.raises(PublishFailed, match="The name belongs to generation n1 already"):
+            with pytest.raises(PublishRefused, match="The name belongs to generation n1 already"):
                 run([cdn.url()], tmp_path / "x.mp4", generation_id="n1", service="happyhorse.app")
         assert len(cdn.asked) == 1
 
@@ -282,7 +283,7 @@ class TestAgain:
     def test_overwrite_leaves_the_older_video_alone_when_the_new_one_is_none(self, tmp_path: Path) -> None:
         with Cdn(whole(VIDEO), whole(b"<html>gone</html>")) as cdn:
             run([cdn.url()], tmp_path / "x.mp4", generation_id="n1")
-            with pytest.raises(PublishFailed, match="HTML page"):
+            with pytest.raises(PublishRefused, match="HTML page"):
                 run([cdn.url()], tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
         assert (tmp_path / "x.mp4").read_bytes() == VIDEO
         assert json.loads((tmp_path / "x.mp4.json").read_text())["generation_id"] == "n1"
@@ -291,14 +292,14 @@ class TestAgain:
     def test_a_file_that_is_no_sidecar_of_ours_is_not_replaced(self, tmp_path: Path, stored: bytes) -> None:
         (tmp_path / "x.mp4.json").write_bytes(stored)
         with Cdn(whole(VIDEO)) as cdn:
-            with pytest.raises(PublishFailed, match="stands in the way"):
+            with pytest.raises(PublishRefused, match="stands in the way"):
                 run([cdn.url()], tmp_path / "x.mp4")
             assert (tmp_path / "x.mp4.json").read_bytes() == stored
             run([cdn.url()], tmp_path / "x.mp4", if_exists="overwrite")
         assert read_sidecar((tmp_path / "x.mp4.json").read_bytes()).generation_id == "n92abc"
 
     def test_a_word_that_if_exists_does_not_know_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(PublishFailed, match="if_exists='replace' is not known; it is one of skip, overwrite"):
+        with pytest.raises(PublishRefused, match="if_exists='replace' is not known; it is one of skip, overwrite"):
             run([], tmp_path / "x.mp4", if_exists="replace")
 
 
@@ -318,10 +319,10 @@ class TestUrls:
 
     def test_a_fresh_url_that_has_expired_too_is_the_end(self, tmp_path: Path) -> None:
         with Cdn(says(head("404 Not Found", Content_Length=0))) as cdn:
-            with pytest.raises(PublishFailed, match="answered 404"):
+            with pytest.raises(PublishRefused, match="answered 404"):
                 run([cdn.url()], f"{tmp_path}/", fresh=lambda: [cdn.url("/fresh")])
             assert len(cdn.asked) == 2
-            with pytest.raises(PublishFailed, match="answered 404"):
+            with pytest.raises(PublishRefused, match="answered 404"):
                 run([], f"{tmp_path}/", fresh=lambda: [cdn.url("/fresh")])
             assert len(cdn.asked) == 3
         assert files(tmp_path) == []
@@ -332,11 +333,11 @@ class TestUrls:
         assert len(files(tmp_path)) == 2
 
     def test_a_generation_without_a_result_is_not_published(self, tmp_path: Path) -> None:
-        with pytest.raises(PublishFailed, match=r"The service names no result for it \(state in_progress\)"):
+        with pytest.raises(PublishRefused, match=r"The service names no result for it \(state in_progress\)"):
             run([], f"{tmp_path}/", fresh=list, state="in_progress")
 
     def test_no_id_is_nothing_to_publish(self, tmp_path: Path) -> None:
-        with pytest.raises(PublishFailed, match="no generation_id"):
+        with pytest.raises(PublishRefused, match="no generation_id"):
             run([], f"{tmp_path}/", generation_id=None)
 
 
@@ -351,23 +352,23 @@ class TestNothingPartial:
         ],
     )
     def test_what_is_no_media_is_never_published(self, tmp_path: Path, body: bytes, what: str) -> None:
-        with Cdn(whole(body)) as cdn, pytest.raises(PublishFailed, match=what):
+        with Cdn(whole(body)) as cdn, pytest.raises(PublishRefused, match=what):
             run([cdn.url()], f"{tmp_path}/")
         assert files(tmp_path) == []
 
     def test_a_bad_second_result_publishes_no_first(self, tmp_path: Path) -> None:
-        with Cdn(whole(VIDEO), whole(b"{}")) as cdn, pytest.raises(PublishFailed, match="JSON"):
+        with Cdn(whole(VIDEO), whole(b"{}")) as cdn, pytest.raises(PublishRefused, match="JSON"):
             run([cdn.url("/1"), cdn.url("/2")], f"{tmp_path}/")
         assert files(tmp_path) == []
 
     def test_a_taken_second_name_publishes_no_first(self, tmp_path: Path) -> None:
         (tmp_path / "x-2.mp4").write_bytes(b"mine")
-        with Cdn(whole(VIDEO), whole(OTHER)) as cdn, pytest.raises(PublishFailed, match="holds something else"):
+        with Cdn(whole(VIDEO), whole(OTHER)) as cdn, pytest.raises(PublishRefused, match="holds something else"):
             run([cdn.url("/1"), cdn.url("/2")], tmp_path / "x.mp4")
         assert files(tmp_path) == ["x-2.mp4"]
 
     def test_a_refused_address_is_the_end_and_says_what_it_cost(self, tmp_path: Path) -> None:
-        with pytest.raises(PublishFailed) as caught:
+        with pytest.raises(PublishRefused) as caught:
             run(["https://169.254.169.254/latest?token=geheim"], f"{tmp_path}/", rules=DownloadRules())
         text = str(caught.value)
         assert text.startswith(f"[shoe-01] n92abc was not published to {tmp_path}/: the result's host '169.254.169.254' leads to")
@@ -376,7 +377,7 @@ class TestNothingPartial:
 
     def test_a_network_that_fails_is_worth_another_try(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(transfer, "MAX_REQUESTS", 1)  # the pauses between ten of them take most of a minute
-        with Cdn(whole(VIDEO, cut_after=100)) as cdn, pytest.raises(ResultUnavailable, match=r"^\[shoe-01\] n92abc was not published"):
+        with Cdn(whole(VIDEO, cut_after=100)) as cdn, pytest.raises(PublishFailed, match=r"^\[shoe-01\] n92abc was not published"):
             run([cdn.url()], f"{tmp_path}/")
         assert files(tmp_path) == []
 
@@ -411,7 +412,7 @@ class TestNothingPartial:
                 run([other.url()], tmp_path / "x.mp4", generation_id="quick")
             whole(VIDEO)(asked, sock)
 
-        with Cdn(meanwhile) as cdn, pytest.raises(PublishFailed, match="holds something else"):
+        with Cdn(meanwhile) as cdn, pytest.raises(PublishRefused, match="holds something else"):
             run([cdn.url()], tmp_path / "x.mp4", generation_id="slow")
         assert (tmp_path / "x.mp4").read_bytes() == OTHER
         assert json.loads((tmp_path / "x.mp4.json").read_text())["generation_id"] == "quick"
@@ -432,7 +433,7 @@ class TestNothingPartial:
                 run([other.url()], tmp_path / "x.mp4", generation_id="quick")
             whole(VIDEO)(asked, sock)
 
-        with Cdn(meanwhile) as cdn, pytest.raises(PublishFailed, match="belongs to generation quick already"):
+        with Cdn(meanwhile) as cdn, pytest.raises(PublishRefused, match="belongs to generation quick already"):
             run([cdn.url()], tmp_path / "x.mp4", generation_id="slow")
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_happyhorse.api.errors import ServiceError
-from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments, PublishFailed
+from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments, PublishRefused
+from airflow_provider_happyhorse.operators.downstream import TellsDownstream
 from airflow_provider_happyhorse.operators.literals import is_literal
-from airflow_provider_happyhorse.results import kind_of, read_reference
+from airflow_provider_happyhorse.results import REQUEST_KEY, kind_of, read_reference
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 
 
-class HappyHorsePublishOperator(BaseOperator):
+class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
     """Copy a finished result into the user's own storage, verified and whole, with a sidecar JSON beside it.
 
     :param generation: the id, or the whole result of the step before (``generate.output``).
@@ -29,7 +30,8 @@ class HappyHorsePublishOperator(BaseOperator):
     :param happyhorse_conn_id: None takes the connection from the result, or ``happyhorse_default`` when only an id is given.
     :return: ``generation_id``, ``name``, ``service``, ``uri``, ``uris``, ``sidecar_uri``, ``bytes``, ``sha256``, ``content_type``,
         ``seconds``, ``width``, ``height``, ``credits``, ``credits_estimated``, ``published_at``, ``already_there``.
-    :raises PublishFailed: what came is no video or image, is cut short, or another generation has the name; nothing partial is visible.
+    :raises PublishRefused: what came is no video or image, or another generation has the name, ...; another try meets the same.
+    :raises PublishFailed: the network or a storage failed; a retry may help. Nothing partial is visible in either case.
     """
 
     template_fields: Sequence[str] = ("generation", "destination", "if_exists", "happyhorse_conn_id")
@@ -64,7 +66,9 @@ class HappyHorsePublishOperator(BaseOperator):
             raise InvalidArguments(f"task {self.task_id!r}: {problem}") from problem
         hook = HappyHorseHook(self.happyhorse_conn_id or reference.happyhorse_conn_id or HappyHorseHook.default_conn_name)
         known = {**reference.known, "generation_id": reference.generation_id}
-        return publish_result(context, known, destination=self.destination, if_exists=self.if_exists, hook=hook, log=self.log)
+        published = publish_result(context, known, destination=self.destination, if_exists=self.if_exists, hook=hook, log=self.log)
+        self._tell(context, known, published)
+        return published
 
 
 def publish_result(
@@ -88,20 +92,29 @@ def publish_result(
         max_seconds=float(conf.getfloat("happyhorse", "max_download_seconds", fallback=1800.0)),
         proxy=None if settings.endpoint.is_loopback else settings.endpoint.proxy,
     )
+    echo: dict[str, Any] = {}
+    generation = {"service": settings.service.name, **known}
+    if not generation.get(REQUEST_KEY):
+        # No XCom carries the request. Filled if the service is asked for URLs, and never asked for on its account: that would cost a
+        # request of the budget per video.
+        generation |= {REQUEST_KEY: echo, "request_from": "service"}
     return publish(
-        {"service": settings.service.name, **known},
+        generation,
         destination=destination,
         if_exists=if_exists,
         where=Where(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index if ti.map_index is not None else -1),
-        fresh_urls=_fresh_urls(hook, known),
+        fresh_urls=_fresh_urls(hook, known, echo),
         guard=rules,
         now=lambda: datetime.now(UTC),
         log=log,
     )
 
 
-def _fresh_urls(hook: HappyHorseHook, known: Mapping[str, Any]) -> Callable[[], Sequence[str]]:
-    """Return the question for fresh URLs, which a publish asks only when it has none or they have expired."""
+def _fresh_urls(hook: HappyHorseHook, known: Mapping[str, Any], echo: dict[str, Any]) -> Callable[[], Sequence[str]]:
+    """Return the question for fresh URLs, which a publish asks only when it has none or they have expired.
+
+    :param echo: takes the request that the answer repeats (documented at happyhorse.app).
+    """
     generation_id = str(known["generation_id"])
 
     def ask() -> Sequence[str]:
@@ -110,10 +123,11 @@ def _fresh_urls(hook: HappyHorseHook, known: Mapping[str, Any]) -> Callable[[], 
         except ServiceError as error:
             raise GenerationUnreachable(f"{generation_id}: the service does not tell where the result is: {error}") from error
         if not generation.state.ended:
-            raise PublishFailed(f"{generation_id} still runs ({generation.raw_status!r}); publish after a task that waits for it")
+            raise PublishRefused(f"{generation_id} still runs ({generation.raw_status!r}); publish after a task that waits for it")
         if not generation.result_urls:
             why = generation.error or f"it is {generation.raw_status!r} and has no result URL"
-            raise PublishFailed(f"{generation_id} has nothing to publish: {why}")
+            raise PublishRefused(f"{generation_id} has nothing to publish: {why}")
+        echo.update(generation.request)
         return generation.result_urls
 
     return ask

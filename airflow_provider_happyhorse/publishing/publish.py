@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_happyhorse._compat import TaskLog
-from airflow_provider_happyhorse.exceptions import PublishFailed
-from airflow_provider_happyhorse.media.facts import MediaFacts, NotMedia, inspect_media
+from airflow_provider_happyhorse.exceptions import PublishFailed, PublishRefused
+from airflow_provider_happyhorse.media.facts import NotMedia, inspect_media
 from airflow_provider_happyhorse.publishing.final_names import FinalNames, Refused
 from airflow_provider_happyhorse.publishing.layout import Where
-from airflow_provider_happyhorse.publishing.sidecar import LONGEST, NotASidecar, PublishedFile, Sidecar, encoded, new_sidecar, read_sidecar
+from airflow_provider_happyhorse.publishing.visible import Ready, UnderTheName
 from airflow_provider_happyhorse.results import money
-from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, Upload, locate
+from airflow_provider_happyhorse.storage.stores import StorageUnavailable, locate
 from airflow_provider_happyhorse.transports.download import (
     DownloadRules,
     ResultExpired,
@@ -27,7 +26,7 @@ from airflow_provider_happyhorse.transports.download import (
     download,
 )
 
-__all__ = ["DownloadRules", "ResultUnavailable", "StorageUnavailable", "Where", "publish"]
+__all__ = ["DownloadRules", "Where", "publish"]
 
 IF_EXISTS = ("skip", "overwrite")
 #: Neither service documents how many results one generation may have; happyhorse.app answers with a list.
@@ -54,47 +53,26 @@ def publish(
     :param if_exists: ``skip``: the same generation is a no-op, anything else under the name is refused. ``overwrite``: it is replaced.
     :param fresh_urls: asks the service for the result's URLs; called at most once, when there are none or one has expired.
     :param now: the current time, aware.
-    :raises PublishFailed: trying again changes nothing (not a video, refused address, name taken, too large, nothing there, ...).
-    :raises ResultUnavailable: the network or the CDN failed; a retry costs no credits.
-    :raises StorageUnavailable: the storage failed; a retry costs no credits.
+    :raises PublishRefused: trying again changes nothing (not a video, refused address, name taken, too large, nothing there, ...).
+    :raises PublishFailed: the network, the CDN or the storage failed; a retry may help and costs no credits.
     """
     generation = {**generation, "generation_id": str(generation.get("generation_id") or "")}
     if if_exists not in IF_EXISTS:
-        raise PublishFailed(f"if_exists={if_exists!r} is not known; it is one of {', '.join(IF_EXISTS)}.")
+        raise PublishRefused(f"if_exists={if_exists!r} is not known; it is one of {', '.join(IF_EXISTS)}.")
     if not generation["generation_id"]:
-        raise PublishFailed("There is no generation_id, so there is nothing to publish.")
+        raise PublishRefused("There is no generation_id, so there is nothing to publish.")
     label = f"[{generation.get('name') or where.task_id}] {generation['generation_id']}"
     try:
         place = FinalNames.of(locate(destination), generation, where)
         publication = _Publication(generation, place, where, fresh_urls, guard, overwrite=if_exists == "overwrite")
         document, already_there = publication.run(now)
-    except (Refused, PublishFailed, ResultRefused, ResultExpired) as error:
-        raise PublishFailed(_story(label, destination, error, generation)) from error
+    except (Refused, PublishRefused, ResultRefused, ResultExpired) as error:
+        raise PublishRefused(_story(label, destination, error, generation)) from error
     except (ResultUnavailable, StorageUnavailable) as error:
-        raise type(error)(_story(label, destination, error, generation)) from error
+        raise PublishFailed(_story(label, destination, error, generation)) from error
     result = place.result(document, already_there=already_there)
     log.info("%s", _line(label, result))
     return result
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A verified upload that nobody can see yet."""
-
-    upload: Upload
-    facts: MediaFacts
-    path: str
-
-    def published(self) -> PublishedFile:
-        return PublishedFile(
-            file=self.path.rpartition("/")[2],
-            bytes=self.upload.size,
-            sha256=self.upload.sha256,
-            content_type=self.facts.content_type,
-            seconds=self.facts.seconds,
-            width=self.facts.width,
-            height=self.facts.height,
-        )
 
 
 class _Publication:
@@ -112,17 +90,15 @@ class _Publication:
     ) -> None:
         self._generation = generation
         self._place = place
-        self._store = place.store
-        self._where = where
+        self._name = UnderTheName(generation, place, where, overwrite=overwrite)
         self._fresh_urls = fresh_urls
         self._guard = guard
-        self._overwrite = overwrite
 
     def run(self, now: Callable[[], datetime]) -> tuple[Mapping[str, Any], bool]:
         """Return the sidecar's document and whether it stood there already."""
-        there = self._sidecar()
-        if there is not None and all(self._store.size(self._place.beside(file.file)) == file.bytes for file in there.files):
-            return there.document, True
+        there = self._name.published()
+        if there is not None:
+            return there, True
         urls, fresh = self._urls()
         with ExitStack() as uploads:
             try:
@@ -132,28 +108,7 @@ class _Publication:
                     raise
                 uploads.close()
                 ready = self._fetch_all(self._ask(), uploads)
-            return self._make_visible(ready, now)
-
-    def _sidecar(self) -> Sidecar | None:
-        """Return this generation's sidecar if it stands there; another's, or something unreadable, is refused unless it may go."""
-        stored = self._store.read(self._place.sidecar, at_most=LONGEST + 1)
-        if stored is None:
-            return None
-        uri = self._store.uri(self._place.sidecar)
-        try:
-            sidecar = read_sidecar(stored)
-        except NotASidecar as error:
-            if self._overwrite:
-                return None
-            raise Refused(f"{uri} stands in the way: {error}. Move it, or use if_exists='overwrite'.") from None
-        if sidecar.describes(self._generation):
-            return sidecar
-        if self._overwrite:
-            return None
-        raise Refused(
-            f"The name belongs to generation {sidecar.generation_id} already ({uri}). "
-            "Use another name, a folder ('.../'), or if_exists='overwrite'."
-        )
+            return self._name.show(ready, now)
 
     def _urls(self) -> tuple[Sequence[str], bool]:
         urls = self._generation.get("result_urls")
@@ -167,67 +122,22 @@ class _Publication:
             raise Refused(f"The service names no result for it (state {self._generation.get('state') or 'unknown'}).")
         return urls
 
-    def _fetch_all(self, urls: Sequence[str], uploads: ExitStack) -> list[_Ready]:
+    def _fetch_all(self, urls: Sequence[str], uploads: ExitStack) -> list[Ready]:
         """Download and verify every result before any of them becomes visible."""
         if len(urls) > MAX_RESULTS:
             raise Refused(f"The service names {len(urls)} results; at most {MAX_RESULTS} are published.")
         ready = []
         for number, url in enumerate(urls, start=1):
             stem = f"{self._place.stem}-{number}" if len(urls) > 1 else self._place.stem
-            upload = uploads.enter_context(self._store.upload(stem))
+            upload = uploads.enter_context(self._place.store.upload(stem))
             download(url, into=upload, rules=self._guard)
             with upload.reader() as file:
                 try:
                     facts = inspect_media(file)
                 except NotMedia as error:
                     raise Refused(f"What the service's URL delivered is no whole MP4, PNG, JPEG or WebP but: {error}.") from error
-            ready.append(_Ready(upload, facts, self._place.path(facts, number, len(urls))))
+            ready.append(Ready(upload, facts, self._place.path(facts, number, len(urls))))
         return ready
-
-    def _make_visible(self, ready: Sequence[_Ready], now: Callable[[], datetime]) -> tuple[Mapping[str, Any], bool]:
-        """Give everything its final name, the sidecar last."""
-        if self._overwrite:
-            # Without this, a kill before the new sidecar would leave the old one telling another video's story.
-            self._store.remove(self._place.sidecar)
-        else:
-            for item in ready:  # all before any, so that a conflict in the second leaves no first
-                self._same_or_absent(item)
-        for item in ready:
-            try:
-                item.upload.commit(item.path, overwrite=self._overwrite)
-            except ObjectExists as error:
-                if self._same_or_absent(item) is None:
-                    raise StorageUnavailable(f"{error} was there and is gone again; somebody else is at work on this name") from error
-        files = [item.published() for item in ready]
-        published_at = now().astimezone(UTC).isoformat(timespec="seconds")
-        document = new_sidecar(self._generation, files, where=self._where, published_at=published_at)
-        with self._store.upload(self._place.sidecar) as upload:
-            upload.write(encoded(document))
-            try:
-                upload.commit(self._place.sidecar, overwrite=self._overwrite)
-            except ObjectExists:
-                return self._sidecar_of_another_writer(files, upload, document)
-        return document, False
-
-    def _same_or_absent(self, item: _Ready) -> str | None:
-        """Accept what a killed or concurrent try for the same content has left, and nothing else; return its SHA-256."""
-        there = self._store.sha256(item.path)
-        if there not in (None, item.upload.sha256):
-            raise Refused(
-                f"{self._store.uri(item.path)} holds something else (sha256 {there[:12]}..., this result has {item.upload.sha256[:12]}...) "
-                "and was not touched. Use another name, a folder ('.../'), or if_exists='overwrite'."
-            )
-        return there
-
-    def _sidecar_of_another_writer(
-        self, files: Sequence[PublishedFile], upload: Upload, document: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], bool]:
-        """Somebody wrote the sidecar meanwhile, or it is this generation's own from before its object went missing."""
-        there = self._sidecar()
-        if there is not None and there.files == tuple(files):
-            return there.document, True
-        upload.commit(self._place.sidecar, overwrite=True)
-        return document, False
 
 
 def _story(label: str, destination: str, error: Exception, generation: Mapping[str, Any]) -> str:

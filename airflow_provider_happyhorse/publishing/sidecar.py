@@ -1,12 +1,13 @@
 """Pure: the JSON document beside every published result. It is written last, so where it stands, the result is whole.
 
-Schema 1, all keys always present, null where nobody knows::
+Schema 1 (``sidecar.schema.json`` beside this module), all keys always present, null where nobody knows::
 
     {
       "schema": 1,
       "generation_id": "n92abc", "name": "shoe-01", "service": "happy-horse.ai", "kind": "video",
       "dag_id": "teaser", "run_id": "manual__...", "task_id": "publish", "map_index": -1,
-      "request": {...},              the fields sent, where the publishing task knows them; URLs without their queries
+      "request": {...},              the vendor's fields; URLs without their queries
+      "request_from": "submission",  who says so: the submission itself, or the "service", whose answer echoed it; null without a request
       "model": ..., "duration": ..., "aspect_ratio": ...,      as asked for
       "credits": 200, "credits_estimated": 200,
       "files": [                     one per result, in the service's order; names are relative to the sidecar
@@ -76,18 +77,21 @@ class NotASidecar(Exception):
 def new_sidecar(generation: Mapping[str, Any], files: Sequence[PublishedFile], *, where: Where, published_at: str) -> dict[str, Any]:
     """Return the document.
 
-    :param generation: the flat result of the generate operator; ``request`` in it is taken over without the queries of its URLs.
+    :param generation: the flat result of the generate operator; ``request`` in it is taken over without the queries of its URLs, and
+        ``request_from`` says who told it, the submission when it is not there.
     :param files: at least one.
     """
     first = asdict(files[0])
     request = generation.get("request")
+    known = isinstance(request, Mapping) and bool(request)
     document = {
         "schema": SCHEMA,
         "generation_id": generation["generation_id"],
         "name": generation.get("name"),
         "service": generation.get("service"),
         **asdict(where),
-        "request": _without_queries(request) if isinstance(request, Mapping) else None,
+        "request": _without_queries(request) if known else None,
+        "request_from": generation.get("request_from", "submission") if known else None,
         **{key: generation.get(key) for key in _CARRIED},
         "files": [asdict(file) for file in files],
         **{key: first[key] for key in _FACTS},

@@ -9,17 +9,20 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
-from airflow_provider_happyhorse.exceptions import PublishFailed
+from airflow_provider_happyhorse.exceptions import PublishRefused
 from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable
+from airflow_provider_happyhorse.storage.written import Written
 
 #: Hidden, and short whatever the final name's length: names may have 255 bytes.
 _PREFIX = ".happyhorse-"
 _PROBE = "probe"
+#: Bytes after which the kernel is advised to write: POSIX_FADV_DONTNEED starts it on Linux, and drops from memory what nobody needs there.
+_STEP = 8 << 20
 #: Where locks do not work, a temporary file is taken for abandoned this many seconds after its last write.
 _ABANDONED_AFTER = 86_400
 #: Another try meets the same answer; every other error may pass (ENOSPC, EIO, ESTALE, ...).
@@ -63,7 +66,7 @@ class LocalStore:
                 self.remove(probe)
         except (OSError, StorageUnavailable) as error:
             reason = f"{error.strerror} (errno {error.errno})" if isinstance(error, OSError) else str(error)
-            raise PublishFailed(f"Nothing can be published below {self.uri(folder)}/: {reason}.") from error
+            raise PublishRefused(f"Nothing can be published below {self.uri(folder)}/: {reason}.") from error
 
     def is_folder(self, path: str) -> bool:
         """Return whether the path is an existing folder."""
@@ -87,6 +90,12 @@ class LocalStore:
             return hashlib.file_digest(file, "sha256").hexdigest()
         return None
 
+    def stamp(self, path: str) -> str | None:
+        """Return device, inode, size and time of the last write, None when there is no such file."""
+        with _translated(path), suppress(FileNotFoundError):
+            return _stamp(os.stat(path))  # noqa: PTH116
+        return None
+
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
         with _translated(path):
@@ -103,67 +112,42 @@ class LocalStore:
             temporary, file = _create(folder, name)
         # From here on also KeyboardInterrupt and a SIGTERM turned into an exception leave nothing behind.
         try:
-            yield LocalUpload(temporary=temporary, file=file, link=self._link)
+            with closing(LocalUpload(temporary=temporary, file=file, link=self._link)) as upload:
+                yield upload
         finally:
             with file:
                 Path(temporary).unlink(missing_ok=True)
 
 
-class LocalUpload:
-    """The :class:`~airflow_provider_happyhorse.storage.stores.Upload` into a temporary file."""
+class LocalUpload(Written):
+    """The :class:`~airflow_provider_happyhorse.storage.stores.Upload` into a temporary file beside the final name."""
 
     def __init__(self, *, temporary: str, file: FileIO, link: Callable[[str, str], None]) -> None:
+        super().__init__(file=file, translated=partial(_translated, temporary))
         self._temporary = temporary
-        self._file = file
         self._link = link
-        self._size = 0
-        self._hash = hashlib.sha256()
 
-    @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        return self._size
+    def write(self, data: bytes | memoryview, /) -> None:
+        """Append bytes, and have the disk begin with them: the sync in the end would otherwise wait for all of a large result at once."""
+        before = self.size // _STEP
+        super().write(data)
+        if self.size // _STEP != before and hasattr(os, "posix_fadvise"):
+            with suppress(OSError):  # a mere advice, which no write depends on
+                os.posix_fadvise(self._file.fileno(), before * _STEP, _STEP, os.POSIX_FADV_DONTNEED)
 
-    @property
-    def sha256(self) -> str:
-        """Their SHA-256 in hexadecimal."""
-        return self._hash.hexdigest()
-
-    def write(self, data: bytes, /) -> None:
-        """Append bytes."""
-        rest = memoryview(data)
-        with _translated(self._temporary):
-            while rest:  # unbuffered, so that nothing is left to be flushed (and to fail again) when a full disk ends the upload
-                rest = rest[self._file.write(rest) :]
-        self._hash.update(data)
-        self._size += len(data)
-
-    def restart(self) -> None:
-        """Empty the file."""
-        with _translated(self._temporary):
-            self._file.seek(0)
-            self._file.truncate()
-        self._size = 0
-        self._hash = hashlib.sha256()
-
-    @contextmanager
-    def reader(self) -> Iterator[BinaryIO]:
-        """Open the temporary file for reading."""
-        with _translated(self._temporary), open(self._temporary, "rb") as file:  # noqa: PTH123
-            yield file
-
-    def commit(self, path: str, *, overwrite: bool) -> None:
+    def commit(self, path: str, *, overwrite: bool, content_type: str = "") -> str:  # noqa: ARG002  files have none
         """Sync, then give the whole file its final name: by rename when it may replace, by link when it may not."""
         with _translated(path):
             os.fsync(self._file.fileno())
-            there = os.fstat(self._file.fileno()).st_size
-            if there != self._size:
-                raise OSError(errno.EIO, f"{there} of {self._size} bytes reached the disk")
+            there = os.fstat(self._file.fileno())
+            if there.st_size != self.size:
+                raise OSError(errno.EIO, f"{there.st_size} of {self.size} bytes reached the disk")
             if overwrite:
                 os.replace(self._temporary, path)  # noqa: PTH105
             else:
                 self._link_to(path)
             _sync_folder(path.rpartition("/")[0] or "/")
+        return _stamp(there)
 
     def _link_to(self, path: str) -> None:
         """Only link() makes a whole file appear and never replaces one: rename() would replace, and mode ``x`` shows it empty first."""
@@ -175,7 +159,7 @@ class LocalUpload:
                 raise ObjectExists(f"file://{path}") from error
         except OSError as error:
             if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-                raise PublishFailed(
+                raise PublishRefused(
                     f"The file system of {path} makes no hard links ({error.strerror}), and without them two tasks could overwrite "
                     "each other unnoticed. Publish to another file system."
                 ) from error
@@ -190,8 +174,12 @@ def _translated(path: str) -> Iterator[None]:
     except OSError as error:
         text = f"{error.strerror or error} (errno {error.errno}) at {path}"
         if error.errno in _LASTING:
-            raise PublishFailed(f"The storage refuses: {text}.") from error
+            raise PublishRefused(f"The storage refuses: {text}.") from error
         raise StorageUnavailable(f"The storage failed: {text}; another try costs no credits") from error
+
+
+def _stamp(there: os.stat_result) -> str:
+    return f"{there.st_dev}-{there.st_ino}-{there.st_size}-{there.st_mtime_ns}"
 
 
 def _temporary_prefix(name: str) -> str:

@@ -2,9 +2,10 @@
 
 **Where a backend is added**: a class that meets :class:`Store`, entered in ``_STORES`` under its URI scheme, once tests have proven
 against a real server that (1) no partial object is ever visible under the final name, also after a kill, (2) creating without
-overwriting is atomic, (3) nothing is left over after a handled failure. Until then its scheme is refused. A remote store takes its
-file system from ``airflow.providers.common.compat.sdk.ObjectStoragePath``, imported where it is used; the local store has no use for
-it, because fsspec's local files know neither fsync nor exclusive links.
+overwriting is atomic, (3) nothing is left over after a handled failure. Until then its scheme is refused.
+
+The stores talk to their storage themselves, not through fsspec's files: those know neither fsync nor exclusive links nor conditional
+writes, and publish what they have when an exception leaves ``with open("wb")``. A URI made here is one that ``ObjectStoragePath`` opens.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from airflow_provider_happyhorse.exceptions import PublishFailed
+from airflow_provider_happyhorse.exceptions import PublishRefused
 
 
 class StorageUnavailable(Exception):
@@ -28,7 +29,7 @@ class ObjectExists(Exception):
 class Upload(Protocol):
     """Bytes on their way to becoming an object. Leaving its context without :meth:`commit` discards them."""
 
-    def write(self, data: bytes, /) -> object:
+    def write(self, data: bytes | memoryview, /) -> object:
         """Take the next bytes. Raises :class:`StorageUnavailable`."""
         ...
 
@@ -50,10 +51,11 @@ class Upload(Protocol):
         """Open what was written so far for reading, seekable, to verify it before it becomes visible."""
         ...
 
-    def commit(self, path: str, *, overwrite: bool) -> None:
-        """Make the bytes durable and visible as the object ``path``, in one step and only whole.
+    def commit(self, path: str, *, overwrite: bool, content_type: str = "") -> str:
+        """Make the bytes durable and visible as the object ``path``, in one step and only whole; return its :meth:`Store.stamp`.
 
         :param path: in the folder that the upload was begun in.
+        :param content_type: for storages that keep one with the object.
         :raises ObjectExists: something is there and ``overwrite`` is False.
         """
         ...
@@ -67,7 +69,7 @@ class Store(Protocol):
         ...
 
     def check_writable(self, folder: str) -> None:
-        """Prove that objects can be published below a folder, leaving nothing behind. Raises ``PublishFailed``."""
+        """Prove that objects can be published below a folder, leaving nothing behind. Raises ``PublishRefused``."""
         ...
 
     def is_folder(self, path: str) -> bool:
@@ -84,6 +86,10 @@ class Store(Protocol):
 
     def sha256(self, path: str) -> str | None:
         """Return the SHA-256 of the object's bytes in hexadecimal, None when there is none."""
+        ...
+
+    def stamp(self, path: str) -> str | None:
+        """Return a text that stays as long as nobody writes the object, None when there is none. Costs no reading of its bytes."""
         ...
 
     def upload(self, path: str) -> AbstractContextManager[Upload]:
@@ -116,74 +122,82 @@ class Destination:
         return self.store.uri(self.path) + ("/" if self.is_folder and self.path != "/" else "")
 
 
-def _local() -> Store:
+def _local(authority: str) -> Store:
     from airflow_provider_happyhorse.storage.local import LocalStore
 
+    host = authority.rpartition("@")[2]  # before the @ stands Airflow's connection id, which local files do not need
+    if host not in ("", "localhost"):
+        raise PublishRefused(f"The destination names the host {host!r}; a local path is file:///path, with three slashes.")
     return LocalStore()
+
+
+def _s3(authority: str) -> Store:
+    from airflow_provider_happyhorse.storage.s3 import S3Store
+
+    conn_id, _, bucket = authority.rpartition("@")
+    if not bucket or ":" in authority:
+        raise PublishRefused("An S3 destination is s3://connection_id@bucket/folder/; keys and secrets belong into that connection.")
+    return S3Store(conn_id=conn_id or None, bucket=bucket)
 
 
 #: NAME_MAX of the usual file systems. Known before paying, or else found out when the sidecar is written, last of all.
 _LONGEST_NAME = 255
 
-_STORES: dict[str, Callable[[], Store]] = {"": _local, "file": _local, "local": _local}
+#: Scheme -> what makes its store from what stands between ``://`` and the path.
+_STORES: dict[str, Callable[[str], Store]] = {"": _local, "file": _local, "local": _local, "s3": _s3}
 
 
 def locate(destination: str) -> Destination:
     """Understand a destination without touching the storage.
 
     :param destination: absolute path or URI; with a trailing ``/`` a folder, else the exact object.
-    :raises PublishFailed: it is empty, relative, climbs with ``..``, or its backend is not supported.
+    :raises PublishRefused: it is empty, relative, climbs with ``..``, or its backend is not supported.
     """
     if not isinstance(destination, str) or not destination.strip():
-        raise PublishFailed("The destination is empty. Give an absolute path or URI; end it with '/' for a folder.")
+        raise PublishRefused("The destination is empty. Give an absolute path or URI; end it with '/' for a folder.")
     if any(ord(char) < 0x20 or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in destination):
-        raise PublishFailed(f"The destination {destination!r} has characters that no path should have.")
-    scheme, path = _split(destination)
+        raise PublishRefused(f"The destination {destination!r} has characters that no path should have.")
+    scheme, authority, path = _split(destination)
     make = _STORES.get(scheme)
     if make is None:
-        raise PublishFailed(
+        raise PublishRefused(
             f"Publishing to {scheme}:// is not yet proven to leave neither partial nor overwritten objects there, so it is refused; "
-            "publish to a local or mounted path (file:///…)."
+            "publish to S3 (s3://connection_id@bucket/…) or to a local or mounted path (file:///…)."
         )
+    store = make(authority)
     if not path.startswith("/"):
-        raise PublishFailed(
+        raise PublishRefused(
             f"The destination {destination!r} is relative, and a worker's current folder is nobody's choice. Make it absolute."
         )
     if ".." in path.split("/"):
-        raise PublishFailed(f"The destination {destination!r} climbs with '..'. Write the path it means.")
+        raise PublishRefused(f"The destination {destination!r} climbs with '..'. Write the path it means.")
     is_folder = path.endswith("/")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not is_folder and (not parts or path.endswith("/.")):
-        raise PublishFailed(f"The destination {destination!r} names no object.")
+        raise PublishRefused(f"The destination {destination!r} names no object.")
     longest = max((len(part.encode()) for part in parts), default=0) + (0 if is_folder else len(".json"))
     if longest > _LONGEST_NAME:
-        raise PublishFailed(f"The destination {destination!r} has a name of more than {_LONGEST_NAME} bytes (with its sidecar's '.json').")
-    return Destination(store=make(), path="/" + "/".join(parts), is_folder=is_folder)
+        raise PublishRefused(f"The destination {destination!r} has a name of more than {_LONGEST_NAME} bytes (with its sidecar's '.json').")
+    return Destination(store=store, path="/" + "/".join(parts), is_folder=is_folder)
 
 
-def _split(destination: str) -> tuple[str, str]:
-    """Return the scheme and the path; fsspec decodes no percent signs in either, and ``#`` and ``?`` are parts of a name."""
+def _split(destination: str) -> tuple[str, str, str]:
+    """Return scheme, authority and path; fsspec decodes no percent signs in any, and ``#`` and ``?`` are parts of a name."""
     head, separator, rest = destination.partition("://")
     if not separator:
-        return "", destination
-    scheme = head.lower()
-    if scheme not in _STORES:
-        return scheme, destination
+        return "", "", destination
     authority, slash, path = rest.partition("/")
-    host = authority.rpartition("@")[2]  # before the @ stands Airflow's connection id, which local files do not need
-    if host not in ("", "localhost"):
-        raise PublishFailed(f"The destination {destination!r} names the host {host!r}; a local path is file:///path, with three slashes.")
-    return scheme, slash + path
+    return head.lower(), authority, slash + path
 
 
 def check_writable(destination: str) -> None:
     """Prove, before anything is paid, that a result can be published to a destination; missing parent folders are created.
 
-    :raises PublishFailed: it cannot; the text says why.
+    :raises PublishRefused: it cannot; the text says why.
     """
     place = locate(destination)
     if not place.is_folder and place.store.is_folder(place.path):
-        raise PublishFailed(f"The destination {place.uri} is a folder. End it with '/' to publish below it, or name an object.")
+        raise PublishRefused(f"The destination {place.uri} is a folder. End it with '/' to publish below it, or name an object.")
     place.store.check_writable(place.path if place.is_folder else place.path.rpartition("/")[0] or "/")
 
 
@@ -191,17 +205,17 @@ def check_free(destination: str, *, kind: str) -> None:
     """Refuse, before anything is paid, an exact object that publishing a new generation would refuse after it.
 
     :param kind: what will be published, ``video`` or ``image``.
-    :raises PublishFailed: something stands there (it cannot be the new generation), or the extension promises another format.
+    :raises PublishRefused: something stands there (it cannot be the new generation), or the extension promises another format.
     """
     place = locate(destination)
     if place.is_folder:
         return
     extension = place.path.rpartition("/")[2].rpartition(".")[2].lower()
     if extension in ("png", "jpg", "jpeg", "webp") if kind == "video" else extension == "mp4":
-        raise PublishFailed(f"The destination {place.uri} promises another format than a {kind} has. Nothing was submitted.")
+        raise PublishRefused(f"The destination {place.uri} promises another format than a {kind} has. Nothing was submitted.")
     for path in (place.path, f"{place.path}.json"):
         if place.store.size(path) is not None:
-            raise PublishFailed(
+            raise PublishRefused(
                 f"{place.store.uri(path)} exists already and cannot be the new generation. Nothing was submitted. Name a folder, ending in "
                 "'/', or put the run into the name, such as {{ run_id }}."
             )

@@ -36,7 +36,8 @@ __all__ = [
 #: Requests for one result, the first included; each continues where the last was cut if the server can prove it is the same file.
 MAX_REQUESTS = 10
 MAX_REDIRECTS = 5
-_PIECE = 1 << 18
+#: Bytes of each of the two buffers of a request.
+_PIECE = 1 << 19
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _EXPIRED = frozenset({403, 404, 410})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
@@ -76,8 +77,8 @@ class DownloadRules:
 class Sink(Protocol):
     """Where the bytes go; ``restart`` forgets everything written so far."""
 
-    def write(self, data: bytes, /) -> object:
-        """Take the next bytes."""
+    def write(self, data: memoryview, /) -> object:
+        """Take the next bytes. They stay as they are until the next call returns, and no longer."""
         ...
 
     def restart(self) -> None:
@@ -150,11 +151,13 @@ def _one_request(url: str, into: Sink, progress: _Progress, rules: DownloadRules
     with _follow(url, headers, rules, network, deadline) as answer:
         _accept(url, answer, into, progress, rules, asked_range=bool(headers))
         # Stop by counting: a server may keep the connection open after the last byte, or send more than it announced.
-        while piece := answer.read(_PIECE if progress.total is None else min(_PIECE, progress.total - progress.offset)):
-            if progress.offset + len(piece) > rules.max_bytes:
+        buffer, other = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE))
+        while count := answer.read_into(buffer if progress.total is None else buffer[: progress.total - progress.offset]):
+            if progress.offset + count > rules.max_bytes:
                 raise _too_large(url, f"more than {rules.max_bytes}", rules)
-            into.write(piece)
-            progress.offset += len(piece)
+            into.write(buffer[:count])
+            progress.offset += count
+            buffer, other = other, buffer  # the sink may still be at work on the one
         if progress.total is not None and progress.offset != progress.total:
             raise Interrupted(f"the connection ended after {progress.offset} of {progress.total} bytes")
 

@@ -157,7 +157,7 @@ class Wire:
     def makefile(self, mode: str) -> io.BufferedReader:
         """Return the receiving half as ``http.client`` reads it."""
         assert mode == "rb"  # noqa: S101  all that http.client asks for
-        return io.BufferedReader(_Reader(self), 1 << 18)
+        return io.BufferedReader(_Reader(self), 1 << 16)
 
     def response(self, method: str = "GET") -> http.client.HTTPResponse:
         """Read the head of a response."""

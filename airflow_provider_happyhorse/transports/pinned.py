@@ -42,10 +42,19 @@ class Answer:
         self.status = response.status
         self.headers = response.headers
 
-    def read(self, at_most: int) -> bytes:
-        """Return what has arrived, empty at the end. One system call, so that a trickling server cannot outlast the deadline."""
+    def read_into(self, buffer: memoryview) -> int:
+        """Put what has arrived into a buffer and return its length, 0 at the end.
+
+        One system call, so that what a broken connection had brought counts. Past http.client where it can be, which would allocate and
+        copy every piece; it stops at no length, so the caller has to.
+        """
         with interruptions():
-            return self._response.read1(at_most)
+            if self._response.chunked:
+                piece = self._response.read1(len(buffer))
+                buffer[: len(piece)] = piece
+                return len(piece)
+            body = self._response.fp
+            return 0 if body is None else body.readinto1(buffer)  # None: there was no body to begin with
 
     def close(self) -> None:
         """Drop the connection; nothing is ever read to the end for the sake of reuse."""

@@ -1,0 +1,148 @@
+"""Verified uploads get their final names, the sidecar last; what others have put under the names meanwhile is respected.
+
+Two writers of one name at once: without ``overwrite`` exactly one creates each object, and the others accept the very same content or
+refuse. With ``overwrite`` a store can replace one object in one step and not two, so each writer removes the old sidecar first, and looks
+at the end whether its object still stands: if another's does, it takes its own sidecar away again and fails. So no sidecar stays beside
+an object that it does not describe, unless a writer is killed in that last moment; the checksum in the sidecar tells even then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_happyhorse.media.facts import MediaFacts
+from airflow_provider_happyhorse.publishing.final_names import FinalNames, Refused
+from airflow_provider_happyhorse.publishing.layout import Where
+from airflow_provider_happyhorse.publishing.sidecar import LONGEST, NotASidecar, PublishedFile, Sidecar, encoded, new_sidecar, read_sidecar
+from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, Upload
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A verified upload that nobody can see yet, and the final name it is to get."""
+
+    upload: Upload
+    facts: MediaFacts
+    path: str
+
+    def published(self) -> PublishedFile:
+        """Return what the sidecar says of it."""
+        return PublishedFile(
+            file=self.path.rpartition("/")[2],
+            bytes=self.upload.size,
+            sha256=self.upload.sha256,
+            content_type=self.facts.content_type,
+            seconds=self.facts.seconds,
+            width=self.facts.width,
+            height=self.facts.height,
+        )
+
+
+class UnderTheName:
+    """What stands under one generation's final names, and what may be put there.
+
+    :param generation: the flat result of the step before.
+    :param overwrite: whether anything else under the names may be replaced.
+    """
+
+    def __init__(self, generation: Mapping[str, Any], place: FinalNames, where: Where, *, overwrite: bool) -> None:
+        self._generation = generation
+        self._place = place
+        self._store = place.store
+        self._where = where
+        self._overwrite = overwrite
+
+    def published(self) -> Mapping[str, Any] | None:
+        """Return the sidecar's document if this generation is published whole."""
+        there = self._sidecar()
+        if there is not None and all(self._store.size(self._place.beside(file.file)) == file.bytes for file in there.files):
+            return there.document
+        return None
+
+    def show(self, ready: Sequence[Ready], now: Callable[[], datetime]) -> tuple[Mapping[str, Any], bool]:
+        """Give everything its final name; return the sidecar's document and whether another writer had put the same there.
+
+        :raises Refused: something else has one of the names.
+        :raises StorageUnavailable: the storage failed, or another writer has replaced what was just written.
+        """
+        if self._overwrite:
+            # Without this, a kill before the new sidecar would leave the old one telling another video's story.
+            self._store.remove(self._place.sidecar)
+        else:
+            for item in ready:  # all before any, so that a conflict in the second leaves no first
+                self._same_or_absent(item)
+        stamps = [self._commit(item) for item in ready]
+        files = [item.published() for item in ready]
+        published_at = now().astimezone(UTC).isoformat(timespec="seconds")
+        document: Mapping[str, Any] = new_sidecar(self._generation, files, where=self._where, published_at=published_at)
+        mine = encoded(document)
+        already_there = False
+        with self._store.upload(self._place.sidecar) as upload:
+            upload.write(mine)
+            try:
+                upload.commit(self._place.sidecar, overwrite=self._overwrite, content_type="application/json")
+            except ObjectExists:
+                # Somebody wrote it meanwhile, or it is this generation's own from before its object went missing.
+                there = self._sidecar()
+                if there is not None and there.files == tuple(files):
+                    document, already_there = there.document, True
+                else:
+                    upload.commit(self._place.sidecar, overwrite=True, content_type="application/json")
+        for item, stamp in zip(ready, stamps, strict=True):
+            self._require_still_there(item, stamp, mine)
+        return document, already_there
+
+    def _sidecar(self) -> Sidecar | None:
+        """Return this generation's sidecar if it stands there; another's, or something unreadable, is refused unless it may go."""
+        stored = self._store.read(self._place.sidecar, at_most=LONGEST + 1)
+        if stored is None:
+            return None
+        uri = self._store.uri(self._place.sidecar)
+        try:
+            sidecar = read_sidecar(stored)
+        except NotASidecar as error:
+            if self._overwrite:
+                return None
+            raise Refused(f"{uri} stands in the way: {error}. Move it, or use if_exists='overwrite'.") from None
+        if sidecar.describes(self._generation):
+            return sidecar
+        if self._overwrite:
+            return None
+        raise Refused(
+            f"The name belongs to generation {sidecar.generation_id} already ({uri}). "
+            "Use another name, a folder ('.../'), or if_exists='overwrite'."
+        )
+
+    def _commit(self, item: Ready) -> str | None:
+        """Make one upload visible, or accept the same content under its name; return the object's stamp."""
+        try:
+            return item.upload.commit(item.path, overwrite=self._overwrite, content_type=item.facts.content_type)
+        except ObjectExists as error:
+            stamp = self._store.stamp(item.path)  # before the bytes are read: a change in between must show in the end
+            if self._same_or_absent(item) is None:
+                raise StorageUnavailable(f"{error} was there and is gone again; somebody else is at work on this name") from error
+            return stamp
+
+    def _same_or_absent(self, item: Ready) -> str | None:
+        """Accept what a killed or concurrent try for the same content has left, and nothing else; return its SHA-256."""
+        there = self._store.sha256(item.path)
+        if there not in (None, item.upload.sha256):
+            raise Refused(
+                f"{self._store.uri(item.path)} holds something else (sha256 {there[:12]}..., this result has {item.upload.sha256[:12]}...) "
+                "and was not touched. Use another name, a folder ('.../'), or if_exists='overwrite'."
+            )
+        return there
+
+    def _require_still_there(self, item: Ready, stamp: str | None, mine: bytes) -> None:
+        """Take our sidecar away again if the object is another writer's by now."""
+        if self._store.stamp(item.path) == stamp or self._store.sha256(item.path) == item.upload.sha256:
+            return
+        if self._store.read(self._place.sidecar, at_most=len(mine) + 1) == mine:
+            self._store.remove(self._place.sidecar)
+        raise StorageUnavailable(
+            f"{self._store.uri(item.path)} was replaced while its sidecar was written: two tasks publish under one name with "
+            "if_exists='overwrite'"
+        )

@@ -1,0 +1,18 @@
+"""The short form of the publishing storm; the long one is ``nox -s publishing_storm``."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("storage", ["local", "s3"])
+def test_what_is_published_under_faults_and_kills_is_what_was_served_and_nothing_partial_is_ever_seen(storage: str) -> None:
+    command = [sys.executable, "-m", "tests.publishing_storm", "--files", "20", "--seed", "7", "--storage", storage]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"'killed': \d", ran.stdout)
+    assert "problems: none" in ran.stdout
