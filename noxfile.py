@@ -1,4 +1,4 @@
-"""The test suite on the older Airflow versions: `nox`, `nox -s tests-2.11`, `nox -s tests-3.1 -- tests/api`; `nox -s chaos`."""
+"""The test suite on the older Airflow versions, `nox -s tests-2.11`; `chaos`, `mutations`, `publishing_storm`, `repair`, `bench`."""
 
 import subprocess
 import sys
@@ -52,3 +52,28 @@ def chaos(session: nox.Session) -> None:
     """Kill and starve every part of a whole Airflow: `nox -s chaos -- --seed 7 --rounds 3`, or `-- --chaos=short`."""
     form = () if any(argument.startswith("--chaos=") for argument in session.posargs) else ("--chaos=long",)
     session.run(sys.executable, "-m", "pytest", "-m", "chaos", "tests/chaos", *form, *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def publishing_storm(session: nox.Session) -> None:
+    """Publish hundreds of results under faults and kills: `nox -s publishing_storm -- --files 500 --seed 7`."""
+    session.run(sys.executable, "-m", "tests.publishing_storm", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def mutations(session: nox.Session) -> None:
+    """Take each line away that keeps the ledger's order, and show that its test fails: `nox -s mutations`, `-- intent` for some."""
+    session.run(sys.executable, "-m", "tests.mutations", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def repair(session: nox.Session) -> None:
+    """Insert a row on top of 300 clips, fix another, clear them, and count what is paid: `nox -s repair -- --clips 300`."""
+    session.run(sys.executable, "-m", "tests.repair", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def bench(session: nox.Session) -> None:
+    """How late waiting triggers learn and what they cost (about an hour): `nox -s bench`, or `-- lag 10 100`, or `-- cost 1000 300`."""
+    for arguments in [session.posargs] if session.posargs else [["lag", "10", "100", "1000"], ["cost", "1000", "300"]]:
+        session.run(sys.executable, "-m", "tests.benchmarks.waiting", *arguments)

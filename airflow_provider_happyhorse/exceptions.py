@@ -22,7 +22,7 @@ class NotAcceptedYet(AirflowException):
 
 
 class BudgetExceeded(AirflowFailException):
-    """The estimate is above ``max_credits``, or unknown while there is a cap; nothing was sent."""
+    """The estimate is above ``max_credits``, or unknown while there is a cap, or above the balance; nothing was submitted."""
 
 
 class AmbiguousSubmission(AirflowFailException):
@@ -42,12 +42,16 @@ class GenerationFailedRetryable(AirflowException):
 
 
 class GenerationUnreachable(AirflowException):
-    """The service does not tell about this generation (key revoked, id unknown); a retry asks again, the video may be fine."""
+    """The service (key revoked, id unknown) or the ledger does not tell about this generation now; a retry asks again, it may be fine."""
 
 
 class GenerationTimeout(AirflowException):
     """This try's wait is over and the generation still runs; nothing was cancelled, a retry waits for the same one."""
 
 
-class PublishFailed(AirflowFailException):
-    """The result could not be stored whole under its final name; nothing partial is visible there."""
+class PublishFailed(AirflowException):
+    """The network or a storage failed; the result is not stored, nothing partial is visible, and a retry may help."""
+
+
+class PublishRefused(PublishFailed, AirflowFailException):
+    """The result, its address, its name or the destination is not acceptable; a retry would meet the same refusal."""

@@ -25,10 +25,26 @@ CONNECTION_FIELDS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "A generation estimated above this is refused before anything is sent; so is one whose price is unknown.",
         {"type": ["integer", "null"], "minimum": 0, "default": None},
     ),
+    "check_balance": (
+        "Check the balance",
+        "Ask for the account's balance before each submission and refuse what it does not pay for. One request more per submission; "
+        "happy-horse.ai only.",
+        {"type": ["boolean", "null"], "default": False},
+    ),
+    "credit_price": (
+        "Price of a credit",
+        "An amount and a currency (0.0025 EUR), for people: the task's log shows money beside the credits.",
+        {"type": ["string", "null"], "default": None},
+    ),
     "request_timeout": (
         "Request timeout (s)",
         "How long one API call may take to answer, 1 to 600 seconds. Connecting may take 10 of them.",
         {"type": ["integer", "null"], "minimum": 1, "maximum": 600, "default": 60},
+    ),
+    "requests_per_minute": (
+        "Requests per minute",
+        "What this key may send in a minute, all tasks together; both services document 60. Headers of the service win.",
+        {"type": ["integer", "null"], "minimum": 1, "maximum": 100000, "default": 60},
     ),
     "prices": (
         "Prices",
@@ -78,7 +94,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules("operators.video", "operators.image", "operators.upload", "operators.publish"),
         "sensors": _modules("sensors.generation"),
         "hooks": _modules("hooks.happyhorse"),
-        "triggers": _modules("triggers.generation"),
+        "triggers": _modules("triggers.generation", "triggers.submit"),
         "connection-types": [
             {
                 "connection-type": "happyhorse",
@@ -123,6 +139,23 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "float",
                         "example": None,
                         "default": "10",
+                    },
+                    "submit_slot_wait": {
+                        "description": (
+                            "Seconds a worker waits for a submission that was refused for too many requests; what would wait longer "
+                            "leaves its worker slot until it is its turn."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "30",
+                    },
+                    "submit_timeout": {
+                        "description": "Seconds from the first refusal for too many requests after which a submission is given up.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "3600",
                     },
                     "max_result_bytes": {
                         "description": "A result larger than this is not published.",

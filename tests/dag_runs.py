@@ -62,12 +62,29 @@ class DagRunSeen:
             row = rows.first()
             return None if row is None else XComRow.deserialize_value(row)
 
+    def asset_events(self) -> list[tuple[str, int, dict[str, Any]]]:
+        """Return asset (its name; before Airflow 3 its URI), map index and ``extra`` of every event of this run, in order."""
+        from airflow.utils.session import create_session
 
-def run_dag(dag: DAG, conf: dict[str, Any] | None = None) -> DagRunSeen:
-    """Run a DAG to its end and return what came of it; a failed task does not raise."""
+        with create_session() as session:
+            if AIRFLOW_V_3_0_PLUS:
+                from airflow.models.asset import AssetEvent as Event
+            else:
+                from airflow.models.dataset import DatasetEvent as Event
+            rows = session.query(Event).filter_by(source_dag_id=self.run.dag_id, source_run_id=self.run.run_id).order_by(Event.id)
+            return [(row.asset.name if AIRFLOW_V_3_0_PLUS else row.dataset.uri, row.source_map_index, row.extra) for row in rows]
+
+
+def run_dag(dag: DAG, conf: dict[str, Any] | None = None, **when: Any) -> DagRunSeen:
+    """Run a DAG to its end and return what came of it; a failed task does not raise.
+
+    :param when: `logical_date=None` for a run without a date (Airflow 3).
+    """
     if AIRFLOW_V_3_0_PLUS:
         _register(dag)
-    return DagRunSeen(dag.test(run_conf=conf or {}))
+    else:
+        dag.sync_to_db()  # its datasets; nobody gets an event of one that is not known
+    return DagRunSeen(dag.test(run_conf=conf or {}, **when))
 
 
 def _register(dag: Any) -> None:

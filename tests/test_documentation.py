@@ -28,11 +28,11 @@ from airflow_provider_happyhorse.operators import (
     HappyHorseUploadImageOperator,
 )
 from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS, get_provider_info
-from airflow_provider_happyhorse.publishing import publish
 from airflow_provider_happyhorse.publishing.final_names import FinalNames
 from airflow_provider_happyhorse.publishing.layout import Where, default_stem
 from airflow_provider_happyhorse.results import new_result
 from airflow_provider_happyhorse.sensors.generation import HappyHorseGenerationSensor
+from airflow_provider_happyhorse.triggers.new_videos import HappyHorseNewVideosTrigger
 from tests.conftest import DAGS_FOLDER
 from tests.documentation import EVERYTHING, EXAMPLES_PAGE, PAGES, README, REPOSITORY, rows, section, table, words
 
@@ -105,6 +105,13 @@ def test_the_operators_page_has_every_argument_with_its_default(heading: str, op
     assert {name: (row[1], row[2]) for name, row in table(text).items()} == expected
 
 
+def test_the_downstream_page_has_every_argument_of_the_watcher_s_trigger() -> None:
+    parameters = inspect.signature(HappyHorseNewVideosTrigger.__init__).parameters
+    expected = {name: f"`{parameter.default!r}`" for name, parameter in parameters.items() if name != "self"}
+    text = section(PAGES["downstream.md"], "## New videos of an account").split("\n\nThe event's")[0]
+    assert {name: row[1] for name, row in table(text).items()} == expected
+
+
 def test_the_operators_page_has_every_key_of_the_result() -> None:
     keys = set(new_result(name="", kind="", service="", happyhorse_conn_id=""))
     assert set(table(section(PAGES["operators.md"], "### The result"))) == keys
@@ -133,7 +140,6 @@ def test_the_operators_page_has_every_ending_and_says_what_retries_do() -> None:
     defined = {
         name: value for name, value in vars(exceptions).items() if inspect.isclass(value) and value.__module__ == exceptions.__name__
     }
-    defined |= {"ResultUnavailable": publish.ResultUnavailable, "StorageUnavailable": publish.StorageUnavailable}
     documented = {words(row[0])[0]: row[3] for row in rows(section(PAGES["operators.md"], "## Errors"))}
     assert documented == {name: "stop" if issubclass(value, AirflowFailException) else "may help" for name, value in defined.items()}
 

@@ -46,9 +46,9 @@ def test_times_are_read_as_services_write_them(at: str) -> None:
 
 
 def test_a_sibling_with_the_same_request_makes_it_uncertain_and_both_are_named() -> None:
-    findings = look(row("mine", T0 + 3), row("sibling", T0 + 9), OLDER)
+    findings = look(row("sibling", T0 + 9), row("mine", T0 + 3), OLDER)
     assert findings.certain is None
-    assert ids(findings) == ["mine", "sibling"]
+    assert ids(findings) == ["sibling", "mine"]
     assert "2 generations fit" in findings.why_not
 
 
@@ -76,6 +76,19 @@ def test_a_row_that_does_not_echo_a_field_is_named_and_not_adopted() -> None:
 def test_a_listing_that_does_not_reach_past_the_window_proves_nothing() -> None:
     assert look(row("mine", T0 + 3)).certain is None
     assert look(row("mine", T0 + 3), whole=True).certain is not None
+
+
+def test_an_old_row_proves_nothing_unless_the_newest_come_first() -> None:
+    assert look(OLDER, row("mine", T0 + 3)).certain is None
+    assert look(OLDER, row("mine", T0 + 3), whole=True).certain is not None
+
+
+def test_a_picture_told_by_the_services_own_copy_is_a_candidate_and_not_certain() -> None:
+    mine = row("mine", T0 + 3, image_url="https://cdn.happy-horse.ai/copy.png")
+    findings = find([mine, OLDER], sent={**SENT, "image_url": "https://brand.example/cup.png"}, window=WINDOW, ahead=0.0, whole=True)
+    assert ids(findings) == ["mine"]
+    assert findings.certain is None
+    assert "does not echo image_url" in findings.why_not
 
 
 def test_a_row_without_a_time_proves_nothing() -> None:

@@ -57,6 +57,8 @@ class _HappyHorseVideoDecoratedOperator(DecoratedOperator, HappyHorseGenerateVid
         # The function may ask a language model: what is wrong in any case is said before.
         if problems := problems_of_fields(self._asked(), kind=self.kind, service=self._hook().service):
             raise InvalidArguments(f"task {self.task_id!r}: {'; '.join(problems)}. Nothing was submitted")
+        if self._computed is not None:
+            return self._with(self._computed)
         context_merge(context, self.op_kwargs)
         arguments = determine_kwargs(self.python_callable, self.op_args, context)
         returned = self.python_callable(*self.op_args, **arguments)
@@ -67,6 +69,10 @@ class _HappyHorseVideoDecoratedOperator(DecoratedOperator, HappyHorseGenerateVid
         if late := sorted({"name", "take"} & set(fields)):
             why = f"{' and '.join(late)} must be arguments of the decorator: they say which clip it is before the function is called"
             raise InvalidArguments(f"task {self.task_id!r}: {why}. Nothing was submitted")
+        self._computed = dict(fields)
+        return self._with(fields)
+
+    def _with(self, fields: Mapping[str, Any]) -> Asked:
         asked = self._asked()
         return Asked(
             prompt=None, request={**(asked.request or {}), **fields}, name=asked.name, take=asked.take, max_credits=asked.max_credits

@@ -23,6 +23,7 @@ class ClipLedger:
 
     protects = True
     forgets = False
+    shared = True
 
     def __init__(self, *, own: PathLedger, clip: PathLedger | None, before: Ledger, max_tries: int) -> None:
         self._own, self._clip, self._before, self._max_tries = own, clip, before, max_tries
@@ -68,7 +69,9 @@ class ClipLedger:
         return ledger.claim(service, generation_id, ledger.clip)
 
     def _goes_on(self, own: Record) -> bool:
-        return own.max_tries == self._max_tries and own.state is not RecordState.NOT_SENT
+        # A person's step names no try; the id in it counts until a try has gone on with it, whatever the clip is called by now.
+        by_a_person = own.try_number == 0 and bool(own.generation_id)
+        return by_a_person or (own.max_tries == self._max_tries and own.state is not RecordState.NOT_SENT)
 
 
 def _same(own: Record, named: Record | None) -> bool:

@@ -114,7 +114,8 @@ def _without_record(now: Situation) -> Decision:
 
 def _after_ambiguity(now: Situation, record: Record) -> Decision:
     if "ambiguous_submit" in now.pay_again_on:
-        return Submit(f"`ambiguous_submit` allows another submission although the one of {record.at} may exist")
+        why = f"`ambiguous_submit` allows another submission although the one of {record.at} may exist"
+        return _earlier(now, record) or Submit(why)
     what = "was about to be sent" if record.state is RecordState.INTENT else "may have been accepted"
     known = f" ({record.detail})" if record.detail else ""
     why = f"a submission of {record.at} by try {record.try_number} {what}, and nothing tells whether it exists{known}"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from airflow_provider_happyhorse.exceptions import PublishFailed
+from airflow_provider_happyhorse.exceptions import PublishRefused
 from airflow_provider_happyhorse.storage.local import LocalStore
 from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable
 
@@ -152,7 +152,7 @@ class LocalObjects:
             with self._store.upload(path) as upload:
                 upload.write(data)
                 upload.commit(path, overwrite=False)
-        except (OSError, PublishFailed, StorageUnavailable) as error:
+        except (OSError, PublishRefused, StorageUnavailable) as error:
             raise ObjectsUnavailable(f"{self.uri}/{key} could not be written: {_reason(error)}") from error
 
     def read(self, key: str) -> bytes | None:

@@ -7,10 +7,13 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.ledger.objects import ObjectExists, ObjectStore, component
 from airflow_provider_happyhorse.ledger.record import Record, UnreadableRecord
+
+if TYPE_CHECKING:
+    from airflow_provider_happyhorse.ledger.stores import Ledger
 
 _STEP = re.compile(r"(\d{6,})\.json")
 _LONGEST_TAKE = 80
@@ -29,6 +32,7 @@ class PathLedger:
 
     :param name: the clip's name, None when the author gave none.
     :param take: counts only with a name; without one it is in the fingerprint alone.
+    :param before: where its record was kept before there was a ``ledger_path``, None for nowhere.
     :param writer: told apart from all other writers by it; random unless given.
     """
 
@@ -45,9 +49,10 @@ class PathLedger:
         map_index: int,
         name: str | None,
         take: str,
+        before: Ledger | None = None,
         writer: str | None = None,
     ) -> None:
-        self._objects = objects
+        self._objects, self._before = objects, before
         self._clip = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
         self._clip |= {"map_index": str(map_index)} if name is None else {"name": name, "take": take}
         # "~" stays in no component, so no name makes the folder of a map index or of another name and take.
@@ -65,7 +70,8 @@ class PathLedger:
     def read(self) -> Record | None:
         """Return the record of the highest step, None when there is no step, and remember which it was.
 
-        What a person's object leaves out of ``others`` is taken from the step before it: nothing paid for is forgotten.
+        What a person's object leaves out is taken from the step before it: ``others``, so that nothing paid for is forgotten, and with an
+        id also which clip and request it is about.
 
         :raises UnreadableRecord: a step is missing or cannot be understood.
         :raises ObjectsUnavailable: the storage does not tell.
@@ -162,15 +168,24 @@ class PathLedger:
             self._check_clip(stored.get("clip"))
         except (UnreadableRecord, ValueError) as problem:
             raise UnreadableRecord(f"{self._objects.uri}/{key}: {problem}") from problem
-        if "others" in stored or number == 1:
+        before = None if "others" in stored else self._step_before(number)
+        if before is None:
             return record
+        if "fingerprint" not in stored and record.generation_id:
+            # Whose id a person has found is what was in doubt, and not whatever is asked for by now.
+            known = {"fingerprint": before.fingerprint, "name": before.name, "map_index": before.map_index, "max_tries": before.max_tries}
+            record = replace(record, **known, facts={**before.facts, **record.facts})  # type: ignore[arg-type]  # each has its type
+        return replace(record, others={mark: facts for mark, facts in before.paid().items() if mark != record.fingerprint})
+
+    def _step_before(self, number: int) -> Record | None:
+        if number == 1:
+            return self._before.read() if self._before else None
         try:
-            before = self._record(number - 1)
+            return self._record(number - 1)
         except UnreadableRecord as problem:
             raise UnreadableRecord(
                 f'{problem}. The step after it says nothing of other generations; add "others": {{}} to a new one if there are none'
             ) from problem
-        return replace(record, others={mark: facts for mark, facts in before.paid().items() if mark != record.fingerprint})
 
     def _check_clip(self, clip: Any) -> None:
         """Refuse another clip's record: on a file system that takes "a" and "A" for one name, two clips have one folder."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from airflow_provider_happyhorse.api.generation import Generation
+from airflow_provider_happyhorse.ledger.record import MEDIA_FIELDS
 
 #: Seconds that two clocks of which one is only known to the second may differ without anybody noticing.
 CLOCK_MARGIN = 5.0
@@ -44,11 +46,13 @@ class Findings:
     :param candidates: generations that may be it: made in the window, and nothing in them contradicts the request.
     :param certain: the one that echoes every field that was sent, when it is the only candidate and the listing reaches past the window.
     :param why_not: why nothing is certain, ``""`` when something is.
+    :param reaches_past: the listing goes back beyond the time of the submission, so that further pages tell nothing more.
     """
 
     candidates: tuple[Generation, ...]
     certain: Generation | None
     why_not: str = ""
+    reaches_past: bool = False
 
 
 def may_start(window: SendWindow, *, now: float, margin: float) -> bool:
@@ -63,7 +67,7 @@ def find(listing: Sequence[Generation], *, sent: Mapping[str, Any], window: Send
     """Return what a listing says about a submission.
 
     :param listing: rows of the service's list, of all pages that were read.
-    :param sent: the body that was sent; fields that were left out are the service's to choose.
+    :param sent: the fields that were given; those that were left out are the service's to choose.
     :param window: when it was sent, on our clock.
     :param ahead: seconds by which the service's clock is ahead of ours (its ``Date`` against our time of asking).
     :param whole: the listing has been read to its end.
@@ -73,17 +77,24 @@ def find(listing: Sequence[Generation], *, sent: Mapping[str, Any], window: Send
     undated = sum(time is None for time in created.values())
     within = [row for row in listing if (time := created[row.generation_id]) is not None and there.opened <= time <= there.closed]
     candidates = tuple(row for row in within if not any(_contradicts(row, name, value) for name, value in sent.items()))
-    reaches_past = whole or any(time is not None and time < there.opened for time in created.values())
+    times = [time for time in created.values() if time is not None]
+    # Its order is not documented: unless the newest come first, an old row says nothing of the pages that were not read.
+    newest_first = all(later >= earlier for later, earlier in pairwise(times))
+    reaches_past = whole or (newest_first and any(time < there.opened for time in times))
+
+    def unsettled(why_not: str) -> Findings:
+        return Findings(candidates, None, why_not, reaches_past)
+
     if undated:
-        return Findings(candidates, None, f"{undated} of {len(listing)} rows of the list have no readable created_at")
+        return unsettled(f"{undated} of {len(listing)} rows of the list have no readable created_at")
     if not reaches_past:
-        return Findings(candidates, None, "the pages that were read do not reach back to the time of the submission")
+        return unsettled("the pages that were read do not reach back to the time of the submission")
     if len(candidates) != 1:
-        return Findings(candidates, None, f"{len(candidates)} generations fit" if candidates else "no generation in the list fits")
+        return unsettled(f"{len(candidates)} generations fit" if candidates else "no generation in the list fits")
     missing = [name for name, value in sent.items() if not _echoes(candidates[0], name, value)]
     if missing:
-        return Findings(candidates, None, f"{candidates[0].generation_id} fits and does not echo {', '.join(missing)}")
-    return Findings(candidates, candidates[0])
+        return unsettled(f"{candidates[0].generation_id} fits and does not echo {', '.join(missing)}")
+    return Findings(candidates, candidates[0], "", reaches_past)
 
 
 def _echoes(row: Generation, name: str, value: Any) -> bool:
@@ -92,7 +103,8 @@ def _echoes(row: Generation, name: str, value: Any) -> bool:
 
 def _contradicts(row: Generation, name: str, value: Any) -> bool:
     told = list(_told(row, name))
-    return bool(told) and not any(_same(one, value) for one in told)
+    # A service may tell a picture by its own copy's address.
+    return name not in MEDIA_FIELDS and bool(told) and not any(_same(one, value) for one in told)
 
 
 def _told(row: Generation, name: str) -> Iterator[Any]:

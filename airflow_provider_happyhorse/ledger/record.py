@@ -55,8 +55,10 @@ class Record:
     :param max_tries: ``ti.max_tries`` when it was written. A clear raises it and a retry does not, so another value now is
         evidence of a clear (``clear_task_instances``, Airflow 2.11 to 3.3).
     :param at: ISO 8601 time of this step.
-    :param facts: the flat result of the generation, ``{}`` before there is one.
+    :param facts: the flat result of the generation; before there is one, what is known of it without an id.
     :param detail: what is known of an ambiguity, a refusal or a failure.
+    :param sent: when a submission of unknown fate was sent: ``opened`` and ``closed`` (Unix seconds; the intent was written, its failure
+        was seen, absent when nobody saw it) and ``request_timeout`` (seconds).
     :param others: facts of the generations this task instance submitted for other requests, by fingerprint.
     """
 
@@ -69,6 +71,7 @@ class Record:
     at: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     detail: str = ""
+    sent: Mapping[str, float] = field(default_factory=dict)
     others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -86,7 +89,8 @@ class Record:
         Not one that failed at the service: to attach to it would fail again, where a clear is a decision to submit anew.
         """
         kept = {key: facts for key, facts in self.others.items() if facts.get("generation_id") and facts.get("state") != "failed"}
-        if self.state in (RecordState.SUBMITTED, RecordState.DELIVERED) and self.fingerprint:
+        # One that is not sent and has an id is a person's edit, by which another request is let through; the id is still that of this one.
+        if self.state in (RecordState.SUBMITTED, RecordState.DELIVERED, RecordState.NOT_SENT) and self.fingerprint and self.generation_id:
             kept[self.fingerprint] = self.facts
         return kept
 
@@ -110,6 +114,7 @@ class Record:
             "at": self.at,
             "facts": dict(self.facts),
             "detail": self.detail,
+            **({"sent": dict(self.sent)} if self.sent else {}),
             "others": {key: dict(value) for key, value in self.others.items()},
         }
 
@@ -139,6 +144,7 @@ class Record:
                 at=str(stored.get("at", "")),
                 facts=_facts(stored),
                 detail=str(stored.get("detail", "")),
+                sent=dict(stored.get("sent") or {}),
                 others={str(key): dict(value) for key, value in dict(stored.get("others") or {}).items()},
             )
         except (KeyError, TypeError, ValueError) as problem:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_happyhorse._compat import TaskStateStore, never_expire, state_store_forgets_success, task_state_store
+from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
 from airflow_provider_happyhorse.ledger.record import Record
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ class Ledger(Protocol):
     """What is written is found again by the next try."""
     forgets: bool
     """Where there is no record, there may have been one."""
+    shared: bool
+    """A claim made here is seen by every task of the deployment."""
 
     def read(self) -> Record | None:
         """Return the record, None when there is none.
@@ -35,11 +39,18 @@ class Ledger(Protocol):
     def where(self) -> str:
         """Return where a person finds and changes it."""
 
+    def claim(self, service: str, generation_id: str) -> bool:
+        """Claim a generation for this clip, for good; False when another clip has it, or when nothing is shared.
+
+        :raises airflow_provider_happyhorse.ledger.objects.ObjectsUnavailable: the storage does not tell.
+        """
+
 
 class TaskStateLedger:
     """The record in Airflow's task state store (3.3). It lives as long as the DAG run."""
 
     protects = True
+    shared = False
 
     def __init__(self, store: TaskStateStore) -> None:
         self._store = store
@@ -47,16 +58,31 @@ class TaskStateLedger:
 
     def read(self) -> Record | None:
         """Return the record in the task's state entry."""
-        stored = self._store.get(KEY)
+        with _in_words():
+            stored = self._store.get(KEY)
         return None if stored is None else Record.from_json(stored)
 
     def write(self, record: Record) -> None:
         """Store the record so that it does not expire before its DAG run."""
-        self._store.set(KEY, record.to_json(), retention=never_expire())
+        with _in_words():
+            self._store.set(KEY, record.to_json(), retention=never_expire())
 
     def where(self) -> str:
         """Name the state entry."""
-        return f"the state entry {KEY!r} of this task instance (Airflow UI or API)"
+        return f"the state entry {KEY!r} of this task instance (Airflow UI or API; leave the rest of the entry as it is)"
+
+    def claim(self, service: str, generation_id: str) -> bool:  # noqa: ARG002  nothing is shared
+        """Return False: other tasks cannot see it."""
+        return False
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Tell whatever Airflow's store raises in our words: it may or may not have happened."""
+    try:
+        yield
+    except Exception as problem:
+        raise ObjectsUnavailable(f"Airflow's state store does not answer ({type(problem).__name__}: {problem})") from problem
 
 
 class NoLedger:
@@ -64,6 +90,7 @@ class NoLedger:
 
     protects = False
     forgets = True
+    shared = False
 
     def read(self) -> Record | None:
         """Return None: nothing is known."""
@@ -75,6 +102,10 @@ class NoLedger:
     def where(self) -> str:
         """Say that there is none."""
         return "nowhere: this Airflow keeps no record"
+
+    def claim(self, service: str, generation_id: str) -> bool:  # noqa: ARG002  nothing is shared
+        """Return False: other tasks cannot see it."""
+        return False
 
 
 def ledger_for(context: Mapping[str, Any], *, ledger_path: str = "", name: str | None = None, take: str = "") -> Ledger:
@@ -100,6 +131,7 @@ def ledger_for(context: Mapping[str, Any], *, ledger_path: str = "", name: str |
         "run_id": ti.run_id,
         "task_id": ti.task_id,
         "map_index": ti.map_index if ti.map_index is not None else -1,
+        "before": kept_by_airflow,
     }
     named = None if name is None else PathLedger(**where, name=name, take=take)
     return ClipLedger(own=PathLedger(**where, name=None, take=""), clip=named, before=kept_by_airflow, max_tries=ti.max_tries)

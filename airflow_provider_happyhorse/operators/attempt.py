@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.exceptions import (
     AmbiguousSubmission,
     GenerationFailed,
+    GenerationUnreachable,
     InvalidArguments,
     NotAcceptedYet,
     SubmissionStopped,
 )
 from airflow_provider_happyhorse.ledger.decision import Decision, PayAgain, Situation, Stop, decide
 from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
+from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState, UnreadableRecord, fingerprint
 from airflow_provider_happyhorse.ledger.stores import Ledger
-from airflow_provider_happyhorse.operators.books import Stamp, open_ledger, stamp_of
+from airflow_provider_happyhorse.operators.books import Stamp, note_spend, open_ledger, stamp_of, timestamp
 from airflow_provider_happyhorse.operators.clip import Asked, Clip, Identity, read_clip, read_identity, read_pay_again_on
+from airflow_provider_happyhorse.operators.reconciliation import Reconciliation
 from airflow_provider_happyhorse.operators.submission import cost_of, way_out_of_ambiguity
-from airflow_provider_happyhorse.results import money
+from airflow_provider_happyhorse.results import REQUEST_KEY, money
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_happyhorse._compat import TaskLog
     from airflow_provider_happyhorse.api.generation import Kind
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+    from airflow_provider_happyhorse.ledger.spend import SpendLog
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Attempt:
     :param identity: which clip of the run it is.
     :param record: what an earlier try left, None for nothing.
     :param fingerprint: of what is asked for.
+    :param looked: what looking for a submission of unknown fate has told, ``""`` when nobody looked.
     """
 
     task_id: str
@@ -48,6 +54,7 @@ class Attempt:
     record: Record | None
     fingerprint: str
     pay_again_on: frozenset[PayAgain]
+    looked: str = ""
 
     @classmethod
     def of(
@@ -110,6 +117,35 @@ class Attempt:
             )
         )
 
+    @property
+    def doubtful(self) -> bool:
+        """A submission may exist that nobody has the id of."""
+        return self.record is not None and self.record.state in (RecordState.INTENT, RecordState.AMBIGUOUS)
+
+    def reconciled(self, *, spend: SpendLog | None, log: TaskLog, clock: Callable[[], float], sleep: Callable[[float], object]) -> Attempt:
+        """Return this attempt after looking for its submission at the service; found and claimed, the record has its id from now on.
+
+        :param clock: Unix seconds.
+        :param sleep: waits seconds, until the service must have listed it.
+        :raises GenerationUnreachable: it was found and cannot be written down; another try may have it.
+        """
+        record = self.record
+        assert record is not None  # noqa: S101  nothing is in doubt without one
+        outcome = Reconciliation(hook=self.hook, ledger=self.ledger, record=record, log=log, clock=clock, sleep=sleep).look()
+        if (found := outcome.generation) is None:
+            return replace(self, looked=outcome.said)
+        facts = {**record.facts, "generation_id": found.generation_id, "submitted_at": record.at}
+        log.warning("[%s] %s; %s are committed, nothing is paid again", record.name, outcome.said, money(facts))
+        # What tells a retry from a clear stays as it was: that it was found is no decision of a person.
+        found_record = record.step(RecordState.SUBMITTED, at=timestamp(), facts=facts, detail=outcome.said, sent={})
+        try:
+            self.ledger.write(found_record)
+        except (LedgerConflict, ObjectsUnavailable) as problem:
+            why = f"{found.generation_id} was found and is paid for, and its record cannot be written: {problem}; a retry looks again"
+            raise GenerationUnreachable(f"[{record.name}] {why}") from problem
+        note_spend(spend, facts, at=timestamp(), log=log, prompt=str(facts[REQUEST_KEY].get("prompt") or ""))
+        return replace(self, record=found_record, looked=outcome.said)
+
     def renewed(self, record: Record, known: Mapping[str, Any], *, at: str) -> Record:
         """Return the record of a generation that this try goes on with.
 
@@ -138,7 +174,15 @@ class Attempt:
         cost = cost_of(read_clip(asked, kind=self.kind, name=name, settings=self.hook.settings)[0])
         match stop.kind:
             case "ambiguous":
-                return AmbiguousSubmission(f"[{name}] {stop.why}. {way_out_of_ambiguity(service, self.ledger, cost)}")
+                record = self.record
+                sent, mark = (record.facts, record.fingerprint) if record else ({}, "")
+                prompt = str((sent.get(REQUEST_KEY) or {}).get("prompt") or "")
+                changed = (
+                    f". The request has changed since; the one in doubt was {record.name!r}" if record and mark != self.fingerprint else ""
+                )
+                why = f"{stop.why}{changed}" + (f". {self.looked}" if self.looked else "")
+                way_out = way_out_of_ambiguity(str(sent.get("service") or service), self.ledger, cost, prompt=prompt, changed=bool(changed))
+                return AmbiguousSubmission(f"[{name}] {why}. {way_out}")
             case "failed":
                 spent = money(self.record.facts) if self.record else "an unknown number of credits"
                 return GenerationFailed(
@@ -151,11 +195,17 @@ class Attempt:
                     f"(HappyHorsePublishOperator(generation=...)), or put `unprotected_retry` into pay_again_on to pay {cost} credits"
                 )
             case "moved" | "changed":
+                # Where the rest of the entry stays, so would the other clip's name, and the next try would stop for it again.
+                says = json.dumps({"state": "not_sent", **({"name": name} if stop.kind == "moved" else {})}, ensure_ascii=False)
                 return SubmissionStopped(
-                    f"[{name}] {stop.why}. Nothing was submitted. To submit it ({cost} credits), "
-                    f'set {{"state": "not_sent"}} in {entry} and clear this task'
-                    + ("; give mapped clips a `name` so that they are told apart" if stop.kind == "moved" else "")
+                    f"[{name}] {stop.why}. Nothing was submitted. To submit it ({cost} credits), set {says} in {entry} and clear this task"
+                    + (f"; {self._telling_rows_apart()}" if stop.kind == "moved" else "")
                 )
+
+    def _telling_rows_apart(self) -> str:
+        if self.identity.named:
+            return "with a `ledger_path`, clips are known by their names, whatever their map index"
+        return "give mapped clips a `name`, and the deployment a `ledger_path`, so that they are told apart"
 
 
 def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_happyhorse.exceptions import (
@@ -11,19 +12,28 @@ from airflow_provider_happyhorse.exceptions import (
     BudgetExceeded,
     GenerationFailed,
     GenerationFailedRetryable,
+    GenerationUnreachable,
     InvalidArguments,
     NotSubmitted,
 )
 from airflow_provider_happyhorse.ledger.decision import Attach, Stop
+from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
+from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stores import spend_log_for
 from airflow_provider_happyhorse.links import HappyHorseVideoLink
 from airflow_provider_happyhorse.operators.arguments import GenerateArguments
 from airflow_provider_happyhorse.operators.attempt import Attempt
 from airflow_provider_happyhorse.operators.books import Books, stamp_of, timestamp
+from airflow_provider_happyhorse.operators.budget import check_budget
 from airflow_provider_happyhorse.operators.clip import Asked, read_identity, read_pay_again_on
+from airflow_provider_happyhorse.operators.downstream import TellsDownstream
+from airflow_provider_happyhorse.operators.reconciliation import claim
+from airflow_provider_happyhorse.operators.sibling_rows import check_names_differ
 from airflow_provider_happyhorse.operators.submission import Submission
+from airflow_provider_happyhorse.operators.turn import NotItsTurn, SubmitsInTurn
 from airflow_provider_happyhorse.operators.waiting import (
+    Look,
     backstop,
     end_of_wait,
     look_once,
@@ -39,14 +49,16 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 
 
-class HappyHorseGenerateOperator(GenerateArguments):
+class HappyHorseGenerateOperator(SubmitsInTurn, TellsDownstream, GenerateArguments):
     """Submit one generation, wait for it, and hand on its result; see the concrete operators for the arguments."""
 
     operator_extra_links = (HappyHorseVideoLink(),)
     ui_color = "#f3e8d2"
-    #: Waited for in this process just now, ``""`` for none.
-    _running_generation = ""
+    #: What is waited for in this process just now, None for nothing.
+    _waited_for: Mapping[str, Any] | None = None
     _resumable = False
+    #: Waits the seconds after which a submission of unknown fate must be in the service's list.
+    _sleep_before_looking = staticmethod(time.sleep)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or go on with what an earlier try has submitted; then wait."""
@@ -69,6 +81,8 @@ class HappyHorseGenerateOperator(GenerateArguments):
             kind=self.kind,
             hook=self._hook(),
         )
+        if attempt.doubtful:
+            attempt = self._reconciled(context, attempt)
         decision = attempt.decision()
         if isinstance(decision, Stop):
             raise attempt.stopped(decision, self._asked())
@@ -86,9 +100,10 @@ class HappyHorseGenerateOperator(GenerateArguments):
 
     def on_kill(self) -> None:
         """Say what becomes of the generation: neither service can cancel."""
-        if self._running_generation:
+        if known := self._waited_for:
             then = "the next try picks it up" if self._resumable else "nothing but this log keeps its id"
-            self.log.warning("killed; %s goes on at the service and stays paid for; %s", self._running_generation, then)
+            paid, generation_id = money(known), known["generation_id"]
+            self.log.warning("[%s] killed; %s goes on at the service and stays paid for, %s; %s", known["name"], generation_id, paid, then)
 
     def _inputs(self) -> Mapping[str, Any] | None:
         """Return what makes two requests the same, None for the request itself; a decorated task's function is not called for that."""
@@ -108,6 +123,8 @@ class HappyHorseGenerateOperator(GenerateArguments):
         self._refuse_mistakes()
         self.check_grid_name(context)
         self._check_destination(context)
+        identity = attempt.identity
+        check_names_differ(context, task_id=self.task_id, name=identity.name, named=identity.named, take=identity.take, log=self.log)
         clip = attempt.clip(self._asked_finally(context))
         for warning in attempt.hook.service.warnings(clip.request):
             self.log.warning("[%s] %s", clip.name, warning)
@@ -121,19 +138,32 @@ class HappyHorseGenerateOperator(GenerateArguments):
             stamp=attempt.stamp,
             previous=attempt.record,
             log=self.log,
+            turn=self._turn_now(context),
             spend=spend_log_for(context, ledger_path=attempt.hook.settings.ledger_path),
         )
         try:
-            submission.check_budget()
+            check_budget(clip, hook=attempt.hook, log=self.log)
             record = submission.submit()
         except (BudgetExceeded, NotSubmitted):
             self._push(context, submission.facts(state="refused"))
             raise
-        except AmbiguousSubmission:
+        except NotItsTurn as refused:
+            self._wait_for_the_turn(attempt.hook, clip.name, refused)
+        except AmbiguousSubmission as unknown:
             self._push(context, submission.facts(state="ambiguous"))
-            raise
+            # Looking takes more than a minute, and whoever ends the task meanwhile leaves this line.
+            self.log.warning("[%s] %s", clip.name, unknown)
+            attempt = self._reconciled(context, replace(attempt, record=submission.record))
+            if attempt.doubtful:
+                raise attempt.stopped(Stop("ambiguous", str(unknown)), self._asked()) from unknown
+            assert attempt.record is not None  # noqa: S101  it has just been found
+            return self._attach(context, attempt, Attach(attempt.record.facts, attempt.looked))
         self._push(context, record.facts)
         return self._wait(context, attempt.hook, record)
+
+    def _reconciled(self, context: Context, attempt: Attempt) -> Attempt:
+        spend = spend_log_for(context, ledger_path=attempt.hook.settings.ledger_path)
+        return attempt.reconciled(spend=spend, log=self.log, clock=time.time, sleep=self._sleep_before_looking)
 
     def _check_destination(self, context: Context) -> None:
         if self.destination:
@@ -152,10 +182,15 @@ class HappyHorseGenerateOperator(GenerateArguments):
         self.log.info("[%s] %s, %s; nothing is paid again", known["name"], attach.why, money(known))
         delivered = record.state is RecordState.DELIVERED and known["state"] == "succeeded"
         renewed = attempt.renewed(record, known, at=timestamp())
-        attempt.ledger.write(renewed)
+        try:
+            attempt.ledger.write(renewed)
+        except (LedgerConflict, ObjectsUnavailable) as problem:
+            why = f"{known['generation_id']} is paid for, and its record cannot be renewed: {problem}; a retry goes on with it"
+            raise GenerationUnreachable(f"[{known['name']}] {why}") from problem
         self._push(context, known)
         if delivered:
             return self._deliver(context, known)
+        claim(attempt.ledger, attempt.hook.service, generation_id=known["generation_id"], name=known["name"], log=self.log)
         # The connection that made it is asked, also where the task has another by now.
         hook = attempt.hook if known["happyhorse_conn_id"] == attempt.hook.happyhorse_conn_id else self._hook(known["happyhorse_conn_id"])
         return self._wait(context, hook, renewed, look_first=True)
@@ -164,24 +199,31 @@ class HappyHorseGenerateOperator(GenerateArguments):
         known, generation_id = dict(record.facts), record.generation_id
         if not self.wait_for_completion:
             return self._deliver(context, known)
-        if look_first and (event := look_once(hook, generation_id, known=known, log=self.log)):
-            return self.execute_complete(context, event)
+        looked = look_once(hook, generation_id, known=known, log=self.log) if look_first else Look()
+        if looked.event:
+            return self.execute_complete(context, looked.event)
         name, now = str(known["name"]), time.time()
         end_time = end_of_wait(
             timeout=self.timeout, execution_timeout=self.execution_timeout, try_started=context["ti"].start_date, now=now
         )
         if self.deferrable:
             trigger = trigger_for(
-                happyhorse_conn_id=hook.happyhorse_conn_id, generation_id=generation_id, end_time=end_time, known=known, name=name
+                happyhorse_conn_id=hook.happyhorse_conn_id,
+                generation_id=generation_id,
+                end_time=end_time,
+                known=known,
+                name=name,
+                pause=looked.pause,
             )
             self.defer(trigger=trigger, method_name="execute_complete", timeout=backstop(end_time, now))
-        self._running_generation, self._resumable = generation_id, self._resumes(context)
-        event = wait_in_worker(hook, generation_id, end_time=end_time, known=known, log=self.log, name=name)
-        self._running_generation = ""
+        self._waited_for, self._resumable = known, self._resumes(context)
+        event = wait_in_worker(hook, generation_id, end_time=end_time, known=known, log=self.log, name=name, pause=looked.pause)
+        self._waited_for = None
         return self.execute_complete(context, event)
 
     def _deliver(self, context: Context, known: dict[str, Any]) -> dict[str, Any]:
         self._push(context, known)
+        published = None
         if self.destination:
             from airflow_provider_happyhorse.operators.publish import publish_result
 
@@ -190,6 +232,7 @@ class HappyHorseGenerateOperator(GenerateArguments):
             known = {**known, "uri": published["uri"], "sidecar_uri": published["sidecar_uri"]}
             self._push(context, known)
         self._books(context, known).delivered(known)
+        self._tell(context, known, published)
         return public(known)
 
     def _end_badly(self, context: Context, known: dict[str, Any], problem: Exception) -> NoReturn:
@@ -201,6 +244,8 @@ class HappyHorseGenerateOperator(GenerateArguments):
             # Without a ledger a retry would stop for not knowing what this try has submitted.
             if "failed_generation" in words and (books.ledger.protects or "unprotected_retry" in words):
                 raise GenerationFailedRetryable(f"{problem}; `failed_generation` lets a retry submit it anew") from problem
+            then = "" if books.ledger.protects else " with `unprotected_retry` in pay_again_on"
+            raise GenerationFailed(f"{problem}. No retry pays again; clear this task{then} to submit it anew") from problem
         raise problem
 
     def _books(self, context: Context, known: Mapping[str, Any]) -> Books:

@@ -83,7 +83,9 @@ def open_ledger(context: Context, *, identity: Identity, ledger_path: str) -> Le
     :raises InvalidArguments: for a ``ledger_path`` that cannot keep one; nothing was sent.
     """
     try:
-        return ledger_for(context, ledger_path=ledger_path, name=identity.name if identity.named else None, take=identity.take)
+        # An unmapped task is one clip whatever it is called: only rows move, and are told apart by their names.
+        name = identity.name if identity.named and stamp_of(context).map_index >= 0 else None
+        return ledger_for(context, ledger_path=ledger_path, name=name, take=identity.take)
     except UnsuitableLedgerPath as problem:
         raise InvalidArguments(f"[{identity.name}] `ledger_path`: {problem}. Nothing was submitted") from problem
 

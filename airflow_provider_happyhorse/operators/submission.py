@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from random import random
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.api.errors import RateLimited, Rejected, ServiceError, Unreachable
-from airflow_provider_happyhorse.api.retry import delay_before_retry
-from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, BudgetExceeded, NotAcceptedYet, NotSubmitted
+from airflow_provider_happyhorse.api.retry import delay_before_retry, delay_before_turn
+from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, NotAcceptedYet, NotSubmitted
 from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
 from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.metrics import Metrics
 from airflow_provider_happyhorse.operators.books import Stamp, note_spend
 from airflow_provider_happyhorse.operators.held_signals import held_signals
+from airflow_provider_happyhorse.operators.reconciliation import STALE_INTENT, claim
+from airflow_provider_happyhorse.operators.turn import NotItsTurn, Turn
 from airflow_provider_happyhorse.results import REQUEST_KEY, money, new_result
 
 if TYPE_CHECKING:
@@ -28,14 +32,13 @@ if TYPE_CHECKING:
 
 #: Tries of a write that keeps what became of a submission, and seconds between them.
 WRITE_TRIES, WRITE_DELAY = 5, 1.0
-#: Seconds that may go by between the intent and the POST.
-STALE_INTENT = 60.0
 
 
 class Submission:
     """One clip's way to the service.
 
     :param previous: the record an earlier try left; generations of other requests are kept from it.
+    :param turn: how long it may wait while there are too many requests.
     :param sleep: waits between tries that were provably not accepted, seconds.
     :param clock: monotonic seconds.
     """
@@ -50,12 +53,13 @@ class Submission:
         stamp: Stamp,
         previous: Record | None,
         log: TaskLog,
+        turn: Turn,
         spend: SpendLog | None = None,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clip, self._hook, self._ledger, self._log, self._sleep = clip, hook, ledger, log, sleep
-        self._spend, self._clock = spend, clock
+        self._spend, self._clock, self._turn = spend, clock, turn
         self._record = Record(
             state=RecordState.NOT_SENT,
             fingerprint=fingerprint,
@@ -68,20 +72,10 @@ class Submission:
             others={} if previous is None else {key: facts for key, facts in previous.paid().items() if key != fingerprint},
         )
 
-    def check_budget(self) -> None:
-        """Log the estimate with what it assumes, and refuse what is above the cap or has no known price.
-
-        :raises BudgetExceeded: nothing was sent.
-        """
-        clip, estimate, service = self._clip, self._clip.estimate, self._hook.service.name
-        cap = "" if clip.max_credits is None else f", cap {clip.max_credits}"
-        price = "unknown price" if estimate.credits is None else f"{estimate.credits} credits"
-        assumed = f"; assumed: {', '.join(estimate.assumed)}" if estimate.assumed else ""
-        self._log.info("[%s] %s: %s (prices of %s%s)%s", clip.name, service, price, estimate.prices_of, cap, assumed)
-        if clip.max_credits is None or (estimate.credits is not None and estimate.credits <= clip.max_credits):
-            return
-        why = "its price is unknown" if estimate.credits is None else f"it is estimated at {estimate.credits} credits"
-        raise BudgetExceeded(f"[{clip.name}] refused: {why} and the cap is {clip.max_credits} credits ({service}); nothing was submitted")
+    @property
+    def record(self) -> Record:
+        """The last step of the record."""
+        return self._record
 
     def submit(self) -> Record:
         """Submit once; send again only what was provably not accepted.
@@ -89,20 +83,37 @@ class Submission:
         :return: the record with the id, which is in the ledger if that could be reached.
         :raises NotSubmitted: the service refused it.
         :raises NotAcceptedYet: it could not be handed over; nothing was paid.
-        :raises AmbiguousSubmission: it may have been accepted.
+        :raises NotItsTurn: there are too many requests for longer than a worker should wait; nothing was paid.
+        :raises AmbiguousSubmission: it may have been accepted; the way out is the caller's to add, who may look for it first.
         """
-        attempt = 1
+        attempt, waited = 1, 0.0
         while True:
             try:
-                return self._submit_once()
-            except (Unreachable, RateLimited) as error:
-                delay = delay_before_retry(error, attempt=attempt, pays=True, random=random())
-                if delay is None:
-                    why = f"not submitted, nothing was paid: {error}; {self._what_a_retry_does()}"
-                    raise NotAcceptedYet(f"[{self._clip.name}] {why}") from error
+                record = self._submit_once()
+            except RateLimited as error:
+                self._turn = replace(self._turn, refusals=self._turn.refusals + 1)
+                delay = delay_before_turn(error, refusals=self._turn.refusals, random=random())
+                not_before = time.time() + delay
+                if not_before > self._turn.until:
+                    raise self._not_accepted(error) from error
+                if waited + delay > self._turn.slot_wait:
+                    raise NotItsTurn(self._turn, not_before=not_before) from error
+                waited += delay
                 self._log.warning("[%s] not accepted (%s); trying again in %.0f s", self._clip.name, error, delay)
+            except Unreachable as error:
+                unreached = delay_before_retry(error, attempt=attempt, pays=True, random=random())
+                if unreached is None:
+                    raise self._not_accepted(error) from error
+                delay = unreached
+                self._log.warning("[%s] not accepted (%s); trying again in %.0f s", self._clip.name, error, delay)
+                attempt += 1
+            else:
+                Metrics(self._hook.service.name).submitted(self._clip.estimate.credits)
+                return record
             self._sleep(delay)
-            attempt += 1
+
+    def _not_accepted(self, error: ServiceError) -> NotAcceptedYet:
+        return NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {error}; {self._what_a_retry_does()}")
 
     def _what_a_retry_does(self) -> str:
         if self._ledger.protects:
@@ -115,32 +126,31 @@ class Submission:
             # No POST unless this write succeeds: it is all that the next try has, should this one die.
             begin = self._clock()
             try:
-                self._write(RecordState.INTENT, detail="")
+                sent = {"opened": time.time(), "request_timeout": self._hook.settings.endpoint.request_timeout}
+                self._write(RecordState.INTENT, detail="", facts=self.facts(), sent=sent)
             except (LedgerConflict, ObjectsUnavailable) as problem:
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {problem}; a retry looks again") from problem
             if (frozen := self._clock() - begin) > STALE_INTENT:
                 # This try was frozen; meanwhile another may have taken over, and a person may have been told that nothing was sent.
-                self._keep(RecordState.NOT_SENT, detail=f"frozen for {frozen:.0f} s before it was sent")
+                self._keep(RecordState.NOT_SENT, detail=f"frozen for {frozen:.0f} s before it was sent", sent={})
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted: {frozen:.0f} s went by between intent and sending; a retry looks")
             try:
                 generation = self._hook.send(call)
             except (Unreachable, RateLimited) as error:
-                self._keep(RecordState.NOT_SENT, detail=str(error))
+                self._keep(RecordState.NOT_SENT, detail=str(error), sent={})
                 raise
             except Rejected as error:
-                self._keep(RecordState.NOT_SENT, detail=str(error))
-                raise NotSubmitted(f"[{self._clip.name}] {self._hook.service.name} refused it, nothing was paid: {error}") from error
+                self._keep(RecordState.NOT_SENT, detail=str(error), sent={})
+                why = f"{self._hook.service.name} refused it, nothing was paid: {error}"
+                raise NotSubmitted(f"[{self._clip.name}] {why}. Repair what it names and clear this task") from error
             except Exception as error:
                 raise self._ambiguous(error) from error
             return self._submitted(generation)
 
     def _ambiguous(self, error: Exception) -> AmbiguousSubmission:
         shown = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
-        self._keep(RecordState.AMBIGUOUS, detail=shown)
-        return AmbiguousSubmission(
-            f"[{self._clip.name}] submitted at {self._record.at} and nothing tells whether it was accepted: {shown}. "
-            + way_out_of_ambiguity(self._hook.service.name, self._ledger, cost_of(self._clip))
-        )
+        self._keep(RecordState.AMBIGUOUS, detail=shown, sent={**self._record.sent, "closed": time.time()})
+        return AmbiguousSubmission(f"submitted at {self._record.at} and nothing tells whether it was accepted: {shown}")
 
     def facts(self, **known: Any) -> dict[str, Any]:
         """Return the flat result of this clip, with what is known of it."""
@@ -151,11 +161,13 @@ class Submission:
     def _submitted(self, generation: Generation) -> Record:
         generation_id = generation.generation_id
         facts = self.facts(generation_id=generation_id, submitted_at=_now())
-        kept = self._keep(RecordState.SUBMITTED, detail="", facts=facts)
+        kept = self._keep(RecordState.SUBMITTED, detail="", facts=facts, sent={})
         # Here and not after the block of held signals: where there is no ledger, a kill that waits for its end leaves this line alone.
         safe = "a retry or a kill cannot pay again" if kept and self._ledger.protects else "there is no record of it, so a retry will stop"
         self._log.info("[%s] %s submitted, %s committed; %s", self._clip.name, generation_id, money(facts), safe)
         note_spend(self._spend, facts, at=facts["submitted_at"], prompt=self._clip.prompt(), log=self._log)
+        # After the id, which must not wait for this.
+        claim(self._ledger, self._hook.service, generation_id=generation_id, name=self._clip.name, log=self._log)
         return self._record
 
     def _keep(self, state: RecordState, **changes: Any) -> bool:
@@ -184,17 +196,27 @@ class Submission:
         self._ledger.write(self._record)
 
 
-def way_out_of_ambiguity(service: str, ledger: Ledger, cost: str) -> str:
-    """Return what a person can do about a submission whose fate is unknown, and what it would cost."""
-    look = f"Look on {service} for a video made then from this prompt"
+def way_out_of_ambiguity(service: str, ledger: Ledger, cost: str, *, prompt: str = "", changed: bool = False) -> str:
+    """Return what a person can do about a submission whose fate is unknown, and what it would cost.
+
+    :param prompt: of the submission that is in doubt, which need not be today's.
+    :param changed: the request is another one by now, and a clear submits that one.
+    """
+    shown = f"the prompt {' '.join(prompt.split())[:80]!r}" if prompt else "its prompt"
+    look = f"Look on {service} for a video made then from {shown}"
     if not ledger.protects:
         return (
             f"{look}: if it is there, publish it by its id (HappyHorsePublishOperator(generation=...)); if not, clear this task with "
             f"`unprotected_retry` in pay_again_on, which pays {cost} credits"
         )
+    then = (
+        f"which pays {cost} credits for the changed request; ask for the earlier one again to go on with it"
+        if changed
+        else "which pays nothing"
+    )
     return (
         f'{look}: if it is there, set "state": "submitted" and "generation_id": "<its id>" in {ledger.where()} and clear this task, '
-        'which pays nothing; if not, and some minutes have passed, set "state": "not_sent" there, or put `ambiguous_submit` into '
+        f'{then}; if not, and some minutes have passed, set "state": "not_sent" there, or put `ambiguous_submit` into '
         f"pay_again_on, and clear this task, which pays {cost} credits"
     )
 

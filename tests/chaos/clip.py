@@ -30,7 +30,7 @@ class Until:
 
     what: str
     probe: Callable[[], object]
-    timeout: float = 90
+    timeout: float = 180
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class ScenarioClip:
     def start(self, acts: Mapping[str, tuple[str, str]] | None = None) -> None:
         """Start the run.
 
-        :param acts: ``"<map index>/<try>"`` -> step and act, see ``seam.py``.
+        :param acts: ``"<map index>/<try>"`` -> step and act, see ``seam.py``; ``first`` is the first try that gets there.
         """
         self._wanted_acts = dict(acts or {})
         self._signs.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,8 @@ class ScenarioClip:
 
     def missing_acts(self) -> list[str]:
         """Return the acts that were wanted and never done."""
-        done = {f"{sign['map_index']}/{sign['try_number']}" for sign in self.signs() if sign["act"]}
+        acts = [sign for sign in self.signs() if sign["act"]]
+        done = {f"{sign['map_index']}/{which}" for sign in acts for which in (sign["try_number"], "first")}
         return [f"{act[1]} at {act[0]} of {where} did not happen" for where, act in self._wanted_acts.items() if where not in done]
 
     def task_alive(self, *, try_number: int) -> bool:
@@ -127,7 +128,7 @@ class ScenarioClip:
 
     # -- what is waited for ------------------------------------------------------------------------------------------------------
 
-    def over(self, timeout: float = 120) -> Until:
+    def over(self, timeout: float = 300) -> Until:
         """Wait until the run has ended, as people see it.
 
         Not only its task: who clears a task between its end and that of its run races the scheduler, which may end the run after the clear.
@@ -139,11 +140,18 @@ class ScenarioClip:
 
         return Until("over", ended, timeout)
 
-    def deferred(self, timeout: float = 90) -> Until:
+    def deferred(self, timeout: float = 180) -> Until:
         """Wait until all of them are deferred."""
         return Until("deferred", lambda: self.instances() and all(ti["state"] == "deferred" for ti in self.instances()), timeout)
 
-    def at(self, step: str, *, act: str | None = None, timeout: float = 90) -> Until:
+    def says(self, text: str, *, try_number: int, timeout: float = 60) -> Until:
+        """Wait until the log of a try, which the triggerer writes too, holds this text (the clip is not mapped)."""
+        rest = self.airflow.rest
+        return Until(
+            f"{text!r} in the log", lambda: text in rest.log(self.dag_id, RUN_ID, TASK_ID, try_number=try_number, map_index=-1), timeout
+        )
+
+    def at(self, step: str, *, act: str | None = None, timeout: float = 180) -> Until:
         """Wait until a task process has reached a step that leaves a sign."""
         return Until(
             f"at {step}", lambda: any(sign["step"] == step and (act is None or sign["act"] == act) for sign in self.signs()), timeout

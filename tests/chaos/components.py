@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 
 from tests.chaos.clip import ScenarioClip, Until
 from tests.chaos.scenario import Scenario
 from tests.chaos.seam import STEPS
 from tests.chaos.service import lasts
-from tests.live.airflow import SCHEDULER, TRIGGERER
+from tests.live.airflow import API_SERVER, SCHEDULER, TRIGGERER
 
 
 def triggerer_lost_while_deferred(clip: ScenarioClip) -> Iterator[Until]:
@@ -24,13 +25,49 @@ def triggerer_lost_while_deferred(clip: ScenarioClip) -> Iterator[Until]:
 
 def scheduler_lost_while_deferred_and_running(clip: ScenarioClip) -> Iterator[Until]:
     """Row 0 is deferred, row 1 is running and has just got its id, when the scheduler dies with its workers."""
-    clip.start({"1/1": ("after_id", "hold")})
+    clip.start({"1/first": ("after_id", "hold")})
     yield clip.at("after_id", act="hold")
     yield Until("row 0 deferred", lambda: clip.state(0) == "deferred")
     clip.airflow.kill_component(SCHEDULER)
     clip.finish()
     clip.airflow.start_component(SCHEDULER)
-    yield clip.over(180)
+    yield clip.over()
+
+
+def api_server_lost_while_deferred_and_running(clip: ScenarioClip) -> Iterator[Until]:
+    """Row 0 is deferred and its video ends meanwhile, row 1 has just got its id, when the API server dies, through which tasks live."""
+    clip.start({"1/first": ("after_id", "hold")})
+    yield clip.at("after_id", act="hold")
+    yield Until("row 0 deferred", lambda: clip.state(0) == "deferred")
+    clip.airflow.kill_component(API_SERVER)
+    clip.finish()
+    clip.thaw()
+    without_the_api_server(clip, seconds=20)
+    yield from over_or_cleared(clip)
+
+
+def api_server_lost_before_the_id_is_written(clip: ScenarioClip) -> Iterator[Until]:
+    """The answer is there and the API server is not, behind which Airflow keeps the record."""
+    clip.start({"-1/first": ("after_answer", "hold")})
+    yield clip.at("after_answer", act="hold")
+    clip.airflow.kill_component(API_SERVER)
+    clip.thaw()
+    without_the_api_server(clip, seconds=8)
+    yield from over_or_cleared(clip)
+
+
+def without_the_api_server(clip: ScenarioClip, *, seconds: float) -> None:
+    """Let time go by for everybody, since nobody can look, and start the API server again."""
+    time.sleep(seconds)
+    clip.airflow.start_component(API_SERVER)
+
+
+def over_or_cleared(clip: ScenarioClip) -> Iterator[Until]:
+    """Clear once what has used up its retries in tries that never ran: without an API server, Airflow starts none and counts them."""
+    yield clip.over()
+    if any(one.state == "failed" and not one.stopped for one in clip.evidence()):
+        clip.clear()
+        yield clip.over()
 
 
 def storm(seed: int, clips: int = 6) -> Callable[[ScenarioClip], Iterator[Until]]:
@@ -41,7 +78,7 @@ def storm(seed: int, clips: int = 6) -> Callable[[ScenarioClip], Iterator[Until]
 
     def play(clip: ScenarioClip) -> Iterator[Until]:
         clip.start(acts)
-        yield clip.over(240)
+        yield clip.over()
 
     return play
 
@@ -63,15 +100,28 @@ def storms(seed: int, rounds: int) -> list[Scenario]:
 
 
 TRIGGERER_LOST = Scenario("triggerer killed while deferred", triggerer_lost_while_deferred, render_seconds=600, shakes=True)
+DEFERRED_AND_RUNNING = [
+    {"name": "deferred", "prompt": "Waits. [emulator: render_seconds=600]"},
+    {"name": "running", "prompt": "Runs. [emulator: render_seconds=600]"},
+]
 SCHEDULER_LOST = Scenario(
     "scheduler and workers killed while deferred and running",
     scheduler_lost_while_deferred_and_running,
     asked=2,
-    task={
-        "rows": [
-            {"name": "deferred", "prompt": "Waits. [emulator: render_seconds=600]"},
-            {"name": "running", "prompt": "Runs. [emulator: render_seconds=600]"},
-        ]
-    },
+    task={"rows": DEFERRED_AND_RUNNING},
     shakes=True,
+)
+API_SERVER_LOST = Scenario(
+    "API server killed while deferred and running",
+    api_server_lost_while_deferred_and_running,
+    asked=2,
+    task={"rows": DEFERRED_AND_RUNNING},
+    alone=True,
+)
+API_SERVER_LOST_BEFORE_THE_ID = Scenario(
+    "API server killed after the answer, before the id is written",
+    api_server_lost_before_the_id_is_written,
+    may_stop=True,
+    listed=True,
+    alone=True,
 )

@@ -15,7 +15,7 @@ from tests.chaos.stage import Stage
 from tests.chaos.suite import chosen
 from tests.chaos.verdict import Row, markdown
 
-LEDGERS = {"state": "Airflow's task state store", "path": "a local ledger_path"}
+LEDGERS = {"state": "Airflow's task state store", "path": "a ledger_path", "both": "Airflow's task state store and a ledger_path"}
 FOLDER = Path(__file__).resolve().parents[2] / ".chaos"
 
 
@@ -24,7 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos", choices=("short", "long"), default="short", help="the scenarios that continuous integration plays, or all")
     group.addoption("--seed", type=int, default=None, help="of the long form's order and storms; printed, random unless given")
     group.addoption("--rounds", type=int, default=1, help="how often the long form plays everything")
-    group.addoption("--chaos-ledger", choices=("state", "path"), default="state", help="Airflow's task state store, or a local ledger_path")
+    group.addoption(
+        "--chaos-ledger",
+        choices=("state", "path", "both"),
+        default="",
+        help="Airflow's task state store (the short form), a ledger_path, or everything with either (the long form)",
+    )
+    group.addoption("--chaos-patience", type=float, default=1, help="how many times slower than a quiet machine this one is, such as 3")
     group.addoption("--chaos-sqlite", action="store_true", help="SQLite although PostgreSQL answers")
     group.addoption("--chaos-only", default="", help="only scenarios whose title contains one of these texts, separated by |")
 
@@ -35,10 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = random.randrange(10_000)
 
 
+def _ledger(config: pytest.Config) -> str:
+    form = config.getoption("--chaos", "short")
+    return str(config.getoption("--chaos-ledger", "")) or ("both" if form == "long" else "state")
+
+
 def _scenarios(config: pytest.Config) -> list:  # type: ignore[type-arg]
     form, rounds = config.getoption("--chaos", "short"), config.getoption("--rounds", 1)
     only = [text for text in config.getoption("--chaos-only", "").split("|") if text]
-    found = chosen(form, ledger=config.getoption("--chaos-ledger", "state"), seed=config.option.seed, rounds=rounds)
+    found = chosen(form, ledger=_ledger(config), seed=config.option.seed, rounds=rounds)
     return [one for one in found if not only or any(text in one.title for text in only)]
 
 
@@ -76,13 +87,13 @@ def rows(request: pytest.FixtureRequest) -> dict[str, Row]:
         folder=folder,
         scenarios=_scenarios(config),
         say=say,
-        ledger=config.getoption("--chaos-ledger"),
         postgresql=not config.getoption("--chaos-sqlite"),
+        patience=config.getoption("--chaos-patience"),
     ) as stage:
         played = stage.play()
     table = markdown(played)
     FOLDER.mkdir(exist_ok=True)
-    played_on = f"Airflow {version('apache-airflow')} on {stage.database}, ledger: {LEDGERS[config.getoption('--chaos-ledger')]}"
+    played_on = f"Airflow {version('apache-airflow')} on {stage.database}, ledger: {LEDGERS[_ledger(config)]}"
     title = f"Chaos, {form} form, seed {config.option.seed}, {played_on}, {time.monotonic() - begin:.0f} s"
     (FOLDER / f"{form}.md").write_text(f"{title}\n\n{table}")
     say(f"\n{title}\n\n{table}")

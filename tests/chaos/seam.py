@@ -1,6 +1,7 @@
 """Where a task process dies, or freezes, on request. Imported by the generated DAG file, so it runs in Airflow; the product has no seam.
 
-A run's conf names the steps: ``{"acts": {"<map index>/<try number>": ["<step>", "kill" | "freeze" | "hold"]}, "signs": "<file>"}``. What
+A run's conf names the steps: ``{"acts": {"<map index>/<try number>": ["<step>", "kill" | "freeze" | "hold"]}, "signs": "<file>"}``, with
+``first`` for the first try that comes so far: on a busy machine, Airflow may have given up one before. What
 was done is written to the file ``signs``, a JSON object per line, before it is done: a scenario whose kill never happened proves nothing.
 """
 
@@ -56,8 +57,9 @@ def reached(step: str) -> None:
         "pid": os.getpid(),
         "ppid": os.getppid(),
     }
-    wanted, act = _running["conf"].get("acts", {}).get(f"{here['map_index']}/{here['try_number']}", ("", ""))
-    acts = wanted == step
+    acts_wanted, index = _running["conf"].get("acts", {}), here["map_index"]
+    wanted, act = acts_wanted.get(f"{index}/{here['try_number']}") or acts_wanted.get(f"{index}/first") or ("", "")
+    acts = wanted == step and not (f"{index}/first" in acts_wanted and _has_acted(index))
     if acts or step in ("start", "sending"):
         _sign({**here, "act": act if acts else ""})
     if not acts:
@@ -73,6 +75,12 @@ def reached(step: str) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
         case _:
             raise ValueError(f"no such act: {act!r}")
+
+
+def _has_acted(map_index: int) -> bool:
+    signs = Path(_running["conf"]["signs"])
+    read = [json.loads(line) for line in signs.read_text().splitlines()] if signs.exists() else []
+    return any(sign["act"] and sign["map_index"] == map_index for sign in read)
 
 
 def _sign(sign: dict[str, Any]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import requests
 
@@ -16,7 +16,7 @@ from tests.chaos.clip import RUN_ID, ScenarioClip, Seen
 from tests.chaos.dag_file import dag_file
 from tests.chaos.database import own_database
 from tests.chaos.playing import Play, play_together
-from tests.chaos.records import LedgerFolder, Records, StateEntry
+from tests.chaos.records import S3_CONN_ID, LedgerSteps, LocalFolder, Records, S3Ledger, StateEntry
 from tests.chaos.scenario import Scenario
 from tests.chaos.verdict import Evidence, Row, judge
 from tests.emulator_process import EmulatorProcess
@@ -32,6 +32,8 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "5",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    # All task instances are read at once; 100 are the most of a page otherwise, and the others would not be seen.
+    "AIRFLOW__API__MAXIMUM_PAGE_LIMIT": "1000",
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "32",
     "AIRFLOW__HAPPYHORSE__FIRST_POLL_DELAY": "6",
 }
@@ -52,8 +54,17 @@ class Pace:
     heartbeat_timeout: int
     patience: float
 
+    def slower(self, times: float) -> Pace:
+        """Return the pace of a machine that is so many times slower."""
+        return replace(
+            self,
+            at_once=max(1, round(self.at_once / times)),
+            heartbeat_timeout=round(self.heartbeat_timeout * times),
+            patience=self.patience * times,
+        )
 
-ON_POSTGRESQL = Pace(at_once=12, parallelism=8, heartbeat_timeout=10, patience=1)
+
+ON_POSTGRESQL = Pace(at_once=12, parallelism=8, heartbeat_timeout=15, patience=1)
 # One writer at a time: more tasks lock each other out until Airflow takes them for dead.
 ON_SQLITE = Pace(at_once=4, parallelism=4, heartbeat_timeout=20, patience=2)
 
@@ -62,7 +73,7 @@ class Stage:
     """Plays scenarios and keeps their rows.
 
     :param postgresql: use it where it answers.
-    :param ledger: ``state`` for Airflow's task state store, ``path`` for a local ``ledger_path``.
+    :param patience: how many times slower the machine is than a quiet one; fewer scenarios are then played side by side.
     """
 
     def __init__(
@@ -72,14 +83,16 @@ class Stage:
         scenarios: Sequence[Scenario],
         say: Callable[[str], None],
         postgresql: bool = True,
-        ledger: Literal["state", "path"] = "state",
+        patience: float = 1,
     ) -> None:
-        self._folder, self._scenarios, self._say, self._ledger = folder, list(scenarios), say, ledger
-        self._open, self._postgresql = ExitStack(), postgresql
+        self._folder, self._scenarios, self._say = folder, list(scenarios), say
+        self._open, self._postgresql, self._patience = ExitStack(), postgresql, patience
         self._pace = ON_SQLITE
         self._clips: list[ScenarioClip] = []
         self._snapshot: dict[str, Seen] = {}
+        self._blind = False
         self._airflow: LiveAirflow | None = None
+        self._s3: S3Ledger | None = None
         self.database = "SQLite"
 
     def __enter__(self) -> Self:
@@ -111,6 +124,9 @@ class Stage:
         ]
         tasks: dict[str, dict[str, Any]] = {}
         connections: dict[str, str] = {}
+        if any(scenario.ledger == "s3" for scenario in self._scenarios):
+            self._s3 = self._open.enter_context(S3Ledger())
+            connections[f"AIRFLOW_CONN_{S3_CONN_ID.upper()}"] = self._s3.connection
         for number, (scenario, emulator, key) in enumerate(zip(self._scenarios, emulators, keys, strict=True)):
             dag_id, conn_id = f"chaos{number}", f"chaos{number}"
             connections[f"AIRFLOW_CONN_{conn_id.upper()}"] = self._connection(scenario, emulator, key)
@@ -121,7 +137,7 @@ class Stage:
         (dags / "chaos_dags.py").write_text(dag_file(tasks))
         url = self._open.enter_context(own_database()) if self._postgresql else None
         self.database = "PostgreSQL" if url else "SQLite"
-        self._pace = ON_POSTGRESQL if url else ON_SQLITE
+        self._pace = (ON_POSTGRESQL if url else ON_SQLITE).slower(self._patience)
         heartbeats = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(self._pace.heartbeat_timeout)}
         environment = {**SETTINGS, **heartbeats, **connections, "PYTHONPATH": str(ROOT)}
         self._airflow = LiveAirflow(
@@ -147,19 +163,24 @@ class Stage:
                     dag_id=dag_id,
                     names={-1: dag_id} if rows is None else {index: str(row["name"]) for index, row in enumerate(rows)},
                     folder=self._folder / "clips" / dag_id,
-                    records=self._records(dag_id),
+                    records=self._records(scenario, dag_id),
                     seen=lambda: self._snapshot,
                 )
             )
 
-    def _records(self, dag_id: str) -> Records:
-        if self._ledger == "path":
-            return LedgerFolder(self._folder / "ledger", dag_id=dag_id, run_id=RUN_ID)
+    def _records(self, scenario: Scenario, dag_id: str) -> Records:
+        match scenario.ledger:
+            case "path":
+                return LedgerSteps(LocalFolder(self._folder / "ledger"), dag_id=dag_id, run_id=RUN_ID)
+            case "s3":
+                assert self._s3 is not None
+                return LedgerSteps(self._s3, dag_id=dag_id, run_id=RUN_ID)
         return StateEntry(self.airflow.rest, dag_id=dag_id, run_id=RUN_ID)
 
     def _connection(self, scenario: Scenario, emulator: EmulatorProcess, key: str) -> str:
-        ledger = {"ledger_path": f"file://{self._folder}/ledger"} if self._ledger == "path" else {}
-        extra = {"service": scenario.service, **scenario.connection, **ledger}
+        path = {"state": "", "path": f"file://{self._folder}/ledger", "s3": S3Ledger.uri}[scenario.ledger]
+        # Short, because a submission of unknown fate is looked for in the list only when it can be there no more.
+        extra = {"service": scenario.service, "request_timeout": 10, **scenario.connection, "ledger_path": path}
         return json.dumps({"conn_type": "happyhorse", "host": emulator.base_url(scenario.service), "password": key, "extra": extra})
 
     def _task(self, scenario: Scenario, dag_id: str, conn_id: str) -> dict[str, Any]:
@@ -175,13 +196,16 @@ class Stage:
         return task
 
     def play(self) -> list[Row]:
-        """Play all scenarios, those that shake Airflow after the others, and return their rows in the given order."""
+        """Play all scenarios, those that shake Airflow after the others, and at last those that need it alone.
+
+        :return: their rows, in the given order.
+        """
         order = list(zip(self._scenarios, self._clips, strict=True))
         troubles: dict[str, str] = {}
-        for shakes in (False, True):
-            chosen = [(scenario, clip) for scenario, clip in order if scenario.shakes is shakes]
+        for shakes, alone in ((False, False), (True, False), (False, True)):
+            chosen = [(scenario, clip) for scenario, clip in order if (scenario.shakes, scenario.alone) == (shakes, alone)]
             plays = [Play(scenario.title, scenario.play(clip), patience=self._pace.patience) for scenario, clip in chosen]
-            troubles |= play_together(plays, at_once=self._pace.at_once, look=self._look, say=self._say)
+            troubles |= play_together(plays, at_once=1 if alone else self._pace.at_once, look=self._look, say=self._say)
         self._look()
         return [self._row(scenario, clip, troubles.get(scenario.title, "")) for scenario, clip in order]
 
@@ -192,8 +216,11 @@ class Stage:
             runs = self.airflow.rest.call("GET", "/dags/~/dagRuns", parameters={"limit": "1000"})["dag_runs"]
             found = self.airflow.rest.call("GET", "/dags/~/dagRuns/~/taskInstances", parameters={"limit": "1000"})["task_instances"]
         except requests.RequestException as problem:
-            self._say(f"Airflow's API: {problem}")
+            if not self._blind:
+                self._say(f"Airflow's API: {problem}")
+            self._blind = True
             return False
+        self._blind = False
         self._snapshot.clear()
         self._snapshot.update({run["dag_id"]: Seen(run["state"], [ti for ti in found if ti["dag_id"] == run["dag_id"]]) for run in runs})
         return True

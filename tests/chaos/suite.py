@@ -32,6 +32,7 @@ def long(*, seed: int, rounds: int) -> list[Scenario]:
         *people.LONG,
         *service.LONG,
     ]
+    once += [components.API_SERVER_LOST, components.API_SERVER_LOST_BEFORE_THE_ID]
     storms = components.storms(seed, rounds)
     played: list[Scenario] = []
     for number in range(rounds):
@@ -41,9 +42,32 @@ def long(*, seed: int, rounds: int) -> list[Scenario]:
 
 
 def chosen(form: str, *, ledger: str, seed: int, rounds: int) -> list[Scenario]:
-    """Return the scenarios of a form, ``short`` or ``long``, for a ledger, ``state`` or ``path``."""
+    """Return the scenarios of a form, ``short`` or ``long``, for a ledger, ``state`` or ``path``; with ``both``, each one twice.
+
+    What needs a ledger path comes with one: kills between its writes, look-alikes in the service's list, and S3.
+    """
     found = short() if form == "short" else long(seed=seed, rounds=rounds)
-    return [*found, *submit_path.LEDGER_PATH] if ledger == "path" else found
+    if ledger == "state":
+        return found
+    mark = ", ledger path" if ledger == "both" else ""
+    on_path = [scenario.on("path", mark=mark) for scenario in [*found, *submit_path.LEDGER_PATH]]
+    on_s3 = [scenario.on("s3", mark=", ledger path on S3") for scenario in on_s3_too()] if form == "long" else []
+    return [*(found if ledger == "both" else []), *on_path, *on_s3]
+
+
+def on_s3_too() -> list[Scenario]:
+    """Return what is also played with the ledger on S3."""
+    titles = (
+        "killed after the intent",
+        "killed after the answer, before the id is written",
+        "killed after the id was written",
+        "killed after the delivery was recorded",
+        "cleared while deferred",
+        "mapped, one bad row",
+        "two tries alive: the first one froze before the intent",
+        "killed between the two writes of the id",
+    )
+    return [scenario for scenario in [*short(), *submit_path.LEDGER_PATH] if scenario.title in titles]
 
 
 def shuffled(scenarios: Sequence[Scenario], seed: int) -> list[Scenario]:

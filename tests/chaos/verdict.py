@@ -11,7 +11,7 @@ STOP = re.compile(r"(?:AmbiguousSubmission|SubmissionStopped)\b.*clear this task
 #: What the reader of a log is told about the time after this try.
 NEXT = re.compile(
     r"a retry or a kill cannot pay again|nothing is paid again|clear this task|a retry tries again|a retry waits|a retry asks for|"
-    r"A retry does not pay again|lets a retry submit it anew|nothing but this line says so|so a retry will stop"
+    r"A retry does not pay again|No retry pays again|lets a retry submit it anew|nothing but this line says so|so a retry will stop"
 )
 
 

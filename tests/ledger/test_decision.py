@@ -126,6 +126,12 @@ class TestPayAgainOn:
         assert outcome(decide(situation(record(state), **when, **mark, pay_again_on=only))) == "submit"
         assert outcome(decide(situation(record(state), **when, **mark, pay_again_on=ALL - only))) == "stop: ambiguous"
 
+    @pytest.mark.parametrize("state", ["intent", "ambiguous"])
+    @pytest.mark.parametrize("when", [RETRY, CLEARED])
+    def test_ambiguous_submit_pays_for_nothing_that_is_paid_for(self, state: str, when: dict[str, int]) -> None:
+        left = record(state, fingerprint=B, others={A: {"generation_id": "vA"}})
+        assert outcome(decide(situation(left, **when, pay_again_on=ALL))) == "attach vA"
+
 
 class TestWithoutALedger:
     def test_only_the_first_try_submits(self) -> None:

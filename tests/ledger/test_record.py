@@ -91,7 +91,11 @@ class TestGenerationsBeside:
         assert record().paid() == {"v1:a": FACTS}
         assert record(state=RecordState.DELIVERED).paid() == {"v1:a": FACTS}
 
-    @pytest.mark.parametrize("state", [RecordState.NOT_SENT, RecordState.INTENT, RecordState.AMBIGUOUS, RecordState.FAILED])
+    def test_one_that_a_person_has_put_aside_for_another_request_is_one(self) -> None:
+        assert record(state=RecordState.NOT_SENT).paid().keys() == {"v1:a"}
+        assert record(state=RecordState.NOT_SENT, facts={}).paid() == {}
+
+    @pytest.mark.parametrize("state", [RecordState.INTENT, RecordState.AMBIGUOUS, RecordState.FAILED])
     def test_what_has_no_video_is_none(self, state: RecordState) -> None:
         beside = {"v1:b": {"generation_id": "v2", "state": "succeeded"}, "v1:c": {"generation_id": "v3", "state": "failed"}, "v1:d": {}}
         assert record(state=state, others=beside).paid() == {"v1:b": beside["v1:b"]}

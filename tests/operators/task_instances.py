@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +18,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, TaskDeferred
 from airflow_provider_happyhorse.ledger.stores import KEY
 from airflow_provider_happyhorse.operators.video import HappyHorseGenerateVideoOperator
 from airflow_provider_happyhorse.triggers.generation import HappyHorseGenerationTrigger
+from tests.emulator_process import EmulatorProcess
 
 #: Renders before the first poll, and is cheap: 25 credits at happy-horse.ai.
 QUICK = "a kettle [emulator: render_seconds=0.05]"
@@ -67,6 +72,9 @@ class Log:
     def warning(self, event: str, *args: Any) -> None:
         self._say("WARNING", event, *args)
 
+    def error(self, event: str, *args: Any, exc_info: BaseException | None = None) -> None:
+        self._say("ERROR", event, *args)
+
     def exception(self, event: str, *args: Any) -> None:
         self._say("ERROR", event, *args)
 
@@ -106,12 +114,14 @@ class Task:
         store: Store | None = None,
         map_index: int = -1,
         retries: int = 1,
+        slept: list[float] | None = None,
         **arguments: Any,
     ) -> None:
         self.store, self.retries, self.arguments = store, retries, arguments
         self.log = Log()
+        self.slept: list[float] = [] if slept is None else slept
         self.ti = TaskInstance(map_index=map_index, max_tries=retries)
-        self._operator = type(operator.__name__, (operator,), {"log": self.log})
+        self._operator = type(operator.__name__, (operator,), {"log": self.log, "_sleep_before_looking": self.slept.append})
         self.current: Any = None
 
     @property
@@ -154,6 +164,35 @@ class Task:
     def resume(self, event: Any) -> Any:
         """Run the second half of the try, in another process as it were."""
         return self.build().execute_complete(self.context, event)
+
+
+def killed_while_waiting(running: Task, emulator: EmulatorProcess) -> None:
+    """Run the next try and send SIGTERM to it once it asks how its generation is doing, as Airflow kills a task."""
+
+    class Terminated(BaseException):
+        pass
+
+    def terminate(signum: int, frame: Any) -> None:
+        running.current.on_kill()
+        raise Terminated
+
+    def kill_once_it_waits() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not any(request["method"] == "GET" for request in emulator.requests()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    kill = threading.Thread(target=kill_once_it_waits)
+    kill.start()
+    try:
+        running.run(deferrable=False)
+    except Terminated:
+        return
+    finally:
+        kill.join()
+        signal.signal(signal.SIGTERM, before)
+    raise AssertionError("it was not killed")
 
 
 def event_of(trigger: Any) -> dict[str, Any]:

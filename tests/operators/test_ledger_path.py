@@ -14,11 +14,12 @@ from airflow_provider_happyhorse.exceptions import (
     AmbiguousSubmission,
     GenerationFailed,
     GenerationTimeout,
+    GenerationUnreachable,
     InvalidArguments,
     NotAcceptedYet,
     SubmissionStopped,
 )
-from airflow_provider_happyhorse.ledger.objects import open_objects
+from airflow_provider_happyhorse.ledger.objects import component, open_objects
 from airflow_provider_happyhorse.ledger.path import PathLedger
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.spend import read_spend
@@ -43,7 +44,7 @@ def task(connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path) -
 
 
 def steps(ledger: Path) -> list[str]:
-    return [json.loads(path.read_text())["state"] for path in sorted(ledger.glob("ledger/*/*/*/generate~/*.json"))]
+    return [json.loads(path.read_text())["state"] for path in sorted(ledger.glob("ledger/*/*/*/-1/*.json"))]
 
 
 class TestARetry:
@@ -70,10 +71,37 @@ class TestARetry:
         running.run(**changed)
         assert emulator.charged() == 1
 
-    def test_after_a_death_between_intent_and_id_stops_and_both_ways_out_work(
+    def test_that_cannot_renew_the_record_says_what_becomes_of_the_video(
         self, task: Callable[..., Task], emulator: EmulatorProcess, ledger: Path
     ) -> None:
-        running = task()
+        running = task(prompt=SLOW, timeout=0.3)
+        with pytest.raises(GenerationTimeout):
+            running.run()
+        in_the_way = next(ledger.glob("ledger/*/*/*/-1")) / "000003.json"
+        in_the_way.mkdir()
+        with pytest.raises(GenerationUnreachable, match=f"{emulator.state()['jobs'][0]['id']} is paid for.*a retry goes on with it"):
+            running.run()
+        in_the_way.rmdir()
+        emulator.finish()
+        assert running.run()["reused"] is True
+        assert emulator.charged() == 1
+
+    @pytest.mark.parametrize("changed", [{"take": "2"}, {"name": "another"}, {"prompt": "another"}])
+    def test_of_a_row_under_another_name_take_or_request_pays_nothing(
+        self, task: Callable[..., Task], emulator: EmulatorProcess, changed: dict[str, str]
+    ) -> None:
+        running = task(prompt=SLOW, timeout=0.3, take="1", name="kettle", map_index=3)
+        with pytest.raises(GenerationTimeout):
+            running.run()
+        emulator.finish()
+        assert running.run(**changed)["reused"] is True
+        assert emulator.charged() == 1
+
+    def test_after_a_death_between_intent_and_id_stops_and_both_ways_out_work(
+        self, task: Callable[..., Task], connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path
+    ) -> None:
+        running = task(request={"model": "happyhorse-1.0/video", "mode": "pro", "duration": 5, "aspect_ratio": "16:9"})
+        connect("happyhorse.app", ledger_path=str(ledger))
         emulator.fault("reset_after", method="POST")
         with pytest.raises(AmbiguousSubmission, match=r"add 000003\.json"):
             running.run()
@@ -81,7 +109,7 @@ class TestARetry:
         running.clear()
         with pytest.raises(AmbiguousSubmission, match=r"add 000003\.json with"):
             running.run()
-        folder = next(ledger.glob("ledger/*/*/*/generate~"))
+        folder = next(ledger.glob("ledger/*/*/*/-1"))
         paid = emulator.state()["jobs"][0]["id"]
         (folder / "000003.json").write_text(json.dumps({"state": "submitted", "generation_id": paid}))
         running.clear()
@@ -93,7 +121,7 @@ class TestARetry:
         emulator.fault("reset_before", method="POST")
         with pytest.raises(AmbiguousSubmission):
             running.run()
-        folder = next(ledger.glob("ledger/*/*/*/generate~"))
+        folder = next(ledger.glob("ledger/*/*/*/-1"))
         (folder / "000003.json").write_text(json.dumps({"state": "not_sent"}))
         running.clear()
         assert running.run()["state"] == "succeeded"
@@ -116,6 +144,18 @@ def test_inserting_a_row_and_fixing_another_pays_for_those_two_alone(task: Calla
 
     assert emulator.charged() == 6
     assert {name for name in results if results[name] != paid.get(name)} == {"new", "b"}
+
+
+def test_an_unmapped_clip_is_the_same_clip_under_another_name(task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+    running = task(name="kettle")
+    first = running.run()
+    running.clear()
+    again = running.run(name="teapot", pay_again_on=())
+    assert (again["generation_id"], again["reused"]) == (first["generation_id"], True)
+    running.clear()
+    with pytest.raises(SubmissionStopped, match="`changed_request`"):
+        running.run(take="2")
+    assert emulator.charged() == 1
 
 
 def test_rows_without_names_stop_when_they_have_moved(task: Callable[..., Task], emulator: EmulatorProcess) -> None:
@@ -147,6 +187,18 @@ class TestThePathItself:
         assert running.run()["state"] == "succeeded"
         assert emulator.charged() == 1
 
+    def test_an_intent_that_cannot_be_written_sends_nothing(
+        self, task: Callable[..., Task], emulator: EmulatorProcess, ledger: Path
+    ) -> None:
+        running = task()
+        in_the_way = ledger / "ledger" / "campaign" / component(running.ti.run_id) / "generate" / "-1" / "000001.json"
+        in_the_way.mkdir(parents=True)
+        with pytest.raises(NotAcceptedYet, match="not submitted, nothing was paid"):
+            running.run()
+        assert emulator.requests() == []
+        in_the_way.rmdir()
+        assert running.run()["state"] == "succeeded"
+
     def test_the_configuration_may_give_it(
         self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -165,6 +217,29 @@ class TestThePathItself:
         emulator.finish()
         assert running.run()["reused"] is True
         assert emulator.charged() == 1
+
+    @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the task state store came with Airflow 3.3")
+    def test_setting_it_forgets_nothing_when_a_person_writes_the_first_step(
+        self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path
+    ) -> None:
+        connect("happyhorse.app")
+        running = Task(prompt=QUICK, store=Store())
+        first = running.run()
+        running.clear()
+        emulator.fault("reset_after", method="POST")
+        with pytest.raises(AmbiguousSubmission):
+            running.run(prompt=f"{QUICK} and tea")
+        second = next(job["id"] for job in emulator.state()["jobs"] if job["id"] != first["generation_id"])
+        connect("happyhorse.app", ledger_path=str(ledger))
+        with pytest.raises(AmbiguousSubmission, match=r"add 000001\.json"):
+            running.run(prompt=QUICK)
+        folder = ledger / "ledger" / "campaign" / component(running.ti.run_id) / "generate" / "-1"
+        folder.mkdir(parents=True)
+        (folder / "000001.json").write_text(json.dumps({"state": "submitted", "generation_id": second}))
+        for prompt, expected in ((QUICK, first["generation_id"]), (f"{QUICK} and tea", second)):
+            running.clear()
+            assert running.run(prompt=prompt)["generation_id"] == expected
+        assert emulator.charged() == 2
 
 
 class TestTheSpendLog:
@@ -225,11 +300,11 @@ def test_a_death_between_the_two_writes_of_the_id_loses_nothing(
     write = PathLedger.write
 
     def dies_before_its_own_id(self: PathLedger, record: Record) -> None:
-        if record.state is RecordState.SUBMITTED and self.clip.endswith("/-1"):
+        if record.state is RecordState.SUBMITTED and self.clip.endswith("/3"):
             raise Died
         write(self, record)
 
-    running = task(name="kettle")
+    running = task(name="kettle", map_index=3)
     with monkeypatch.context() as patched:
         patched.setattr(PathLedger, "write", dies_before_its_own_id)
         with pytest.raises(Died):
@@ -260,3 +335,41 @@ def test_a_delivered_clip_says_what_it_cost_and_a_bad_row_its_name(task: Callabl
     assert "25 credits (happy-horse.ai); nothing is paid again" in running.log.text("INFO")
     with pytest.raises(InvalidArguments, match=r"\[shoe\]"):
         task(prompt=None, request={"prompt": QUICK, "name": "shoe"}).run(rendered={"request": {"name": "shoe", "duration": "x"}})
+
+
+def test_an_id_that_a_person_has_found_is_the_clips_in_doubt_and_not_whatever_is_asked_for_by_now(
+    connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path
+) -> None:
+    connect("happyhorse.app", ledger_path=str(ledger))
+    request = {"model": "happyhorse-1.0/video", "mode": "pro", "duration": 5, "aspect_ratio": "16:9"}
+    running = Task(prompt=QUICK, request=request)
+    emulator.fault("reset_after", method="POST")
+    with pytest.raises(AmbiguousSubmission):
+        running.run()
+    lost = emulator.state()["jobs"][0]["id"]
+    running.clear()
+    with pytest.raises(AmbiguousSubmission, match="The request has changed since") as stopped:
+        running.run(prompt="a teapot")
+    assert f"a video made then from the prompt {QUICK!r}" in str(stopped.value)
+    folder = next(ledger.glob("ledger/*/*/*/-1"))
+    (folder / "000003.json").write_text(json.dumps({"state": "submitted", "generation_id": lost}))
+    running.clear()
+    assert running.run(prompt=f"{QUICK} on a stove")["generation_id"] != lost
+    running.clear()
+    result = running.run(prompt=QUICK)
+    assert (result["generation_id"], result["name"], result["duration"]) == (lost, "generate", 5)
+    assert emulator.charged() == 2
+
+
+def test_another_connections_list_is_not_searched(connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path) -> None:
+    connect(ledger_path=str(ledger))
+    emulator.fault("reset_after", method="POST")
+    emulator.fault("server_error", path="/api/v1/videos", times=None)
+    running = Task(prompt=QUICK)
+    with pytest.raises(AmbiguousSubmission):
+        running.run()
+    emulator.clear_faults()
+    running.clear()
+    with pytest.raises(AmbiguousSubmission, match="may lead to another account's list"):
+        running.run(happyhorse_conn_id=connect(conn_id="other", ledger_path=str(ledger)))
+    assert emulator.charged() == 1

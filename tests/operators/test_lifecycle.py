@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,7 +20,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationTimeout, GenerationUnreachable
 from airflow_provider_happyhorse.operators.video import HappyHorseGenerateVideoOperator
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK, Store, Task, event_of
+from tests.operators.task_instances import QUICK, Store, Task, event_of, killed_while_waiting
 
 RESULT = [
     *("generation_id", "name", "kind", "service", "happyhorse_conn_id", "state", "result_urls", "credits", "credits_estimated", "model"),
@@ -111,10 +110,13 @@ class TestDeferring:
         # The last request may begin at the deadline and take the longest `request_timeout` there is.
         assert deferred.timeout > timedelta(seconds=100 + 600)
 
-    def test_a_shorter_execution_timeout_wins(self, unprotected: Callable[..., Task]) -> None:
+    @pytest.mark.parametrize(("execution_timeout", "kept_for_last_words"), [(60, 6), (1200, 30)])
+    def test_a_shorter_execution_timeout_wins(
+        self, unprotected: Callable[..., Task], execution_timeout: int, kept_for_last_words: int
+    ) -> None:
         now = time.time()
-        deferred = unprotected(timeout=3600, execution_timeout=timedelta(seconds=60)).deferred()
-        assert deferred.trigger.end_time == pytest.approx(now + 60, abs=5)
+        deferred = unprotected(timeout=3600, execution_timeout=timedelta(seconds=execution_timeout)).deferred()
+        assert deferred.trigger.end_time == pytest.approx(now + execution_timeout - kept_for_last_words, abs=5)
 
     def test_a_retry_that_finds_it_done_does_not_defer(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
         running = task(prompt=SLOW)
@@ -259,30 +261,7 @@ except Terminated:
             record = json.loads((tmp_path / "record.json").read_text())
             assert (record["state"], record["facts"]["generation_id"]) == ("submitted", job["id"])
 
-    def test_while_waiting_names_the_id(self, unprotected: Callable[..., Task], emulator: EmulatorProcess) -> None:
-        class Terminated(BaseException):
-            pass
-
-        running = unprotected(prompt=SLOW)
-
-        def terminate(signum: int, frame: Any) -> None:
-            running.current.on_kill()
-            raise Terminated
-
-        def kill_once_it_waits() -> None:
-            deadline = time.monotonic() + 30
-            while time.monotonic() < deadline and not any(request["method"] == "GET" for request in emulator.requests()):
-                time.sleep(0.05)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        before = signal.signal(signal.SIGTERM, terminate)
-        kill = threading.Thread(target=kill_once_it_waits)
-        kill.start()
-        try:
-            with pytest.raises(Terminated):
-                running.run()
-        finally:
-            kill.join()
-            signal.signal(signal.SIGTERM, before)
+    def test_while_waiting_names_the_id_and_the_money(self, unprotected: Callable[..., Task], emulator: EmulatorProcess) -> None:
+        killed_while_waiting(running := unprotected(prompt=SLOW), emulator)
         (job,) = emulator.state()["jobs"]
-        assert f"killed; {job['id']} goes on at the service and stays paid for" in running.log.text("WARNING")
+        assert f"killed; {job['id']} goes on at the service and stays paid for, about 25 credits" in running.log.text("WARNING")

@@ -27,6 +27,9 @@ SLOW = "a kettle [emulator: render_seconds=600]"
 DOOMED = "a kettle [emulator: render_seconds=0.05] [emulator: fail=Content policy]"
 
 
+PATH_OF = {"happy-horse.ai": "/api/v1/generate", "happyhorse.app": "/api/generate"}
+
+
 class Crash(BaseException):
     """The process is gone: no handler of ours may catch it."""
 
@@ -52,7 +55,7 @@ class TestTheRecord:
             raise RuntimeError("the API server is away")
 
         store.before_set = fail
-        with pytest.raises(RuntimeError, match="away"):
+        with pytest.raises(NotAcceptedYet, match=r"nothing was paid: Airflow's state store does not answer .*away"):
             task().run()
         assert emulator.requests() == []
 
@@ -212,7 +215,7 @@ class TestARetry:
 
     def test_of_a_failed_generation_stands(self, task: Callable[..., Task], store: Store, emulator: EmulatorProcess) -> None:
         running = task(prompt=DOOMED)
-        with pytest.raises(GenerationFailed, match="Content policy") as caught:
+        with pytest.raises(GenerationFailed, match=r"Content policy.*clear this task to submit it anew") as caught:
             running.run()
         assert isinstance(caught.value, AirflowFailException)
         assert store.record["state"] == "failed"
@@ -259,6 +262,18 @@ class TestAClear:
             assert running.run(prompt=prompt)["generation_id"] == expected["generation_id"]
         assert emulator.charged() == 2
 
+    def test_that_goes_on_is_over_with_it(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+        running = task(prompt=SLOW, timeout=0.3)
+        with pytest.raises(GenerationTimeout):
+            running.run()
+        running.clear()
+        with pytest.raises(GenerationTimeout):
+            running.run()
+        emulator.finish()
+        # From here on it is a retry again, and a retry never submits another request.
+        assert running.run(prompt=QUICK)["reused"] is True
+        assert emulator.charged() == 1
+
     def test_back_to_a_paid_request_after_a_refused_one_pays_nothing(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
         running = task()
         first = running.run()
@@ -299,6 +314,21 @@ class TestAClear:
         with pytest.raises(SubmissionStopped, match=r"rows have moved.*not_sent.*the state entry.*`name`"):
             running.run(request={"prompt": f"{QUICK} and tea"})
         assert emulator.charged() == 1
+
+    def test_of_a_row_that_has_moved_can_be_let_through_and_forgets_nothing(
+        self, task: Callable[..., Task], store: Store, emulator: EmulatorProcess
+    ) -> None:
+        running = task(prompt=None, request={"prompt": QUICK, "name": "kettle"}, map_index=3)
+        first = running.run()
+        running.clear()
+        with pytest.raises(SubmissionStopped, match=r'set \{"state": "not_sent", "name": "teapot"\} in the state entry'):
+            running.run(request={"prompt": f"{QUICK} and tea", "name": "teapot"})
+        store.edit(state="not_sent", name="teapot")
+        running.clear()
+        assert running.run()["generation_id"] != first["generation_id"]
+        running.clear()
+        assert running.run(request={"prompt": QUICK, "name": "kettle"})["generation_id"] == first["generation_id"]
+        assert emulator.charged() == 2
 
     def test_of_a_named_row_with_a_changed_request_pays_for_it(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
         running = task(prompt=None, request={"prompt": QUICK, "name": "kettle"}, map_index=3)
@@ -384,7 +414,7 @@ class TestWithoutALedger:
         assert emulator.charged() == 2
 
     def test_a_failed_generation_does_not_send_retries_into_the_stop(self, unprotected: Callable[..., Task]) -> None:
-        with pytest.raises(GenerationFailed):
+        with pytest.raises(GenerationFailed, match="clear this task with `unprotected_retry`"):
             unprotected(prompt=DOOMED, pay_again_on=["failed_generation"]).run()
 
     def test_what_may_exist_says_so(self, unprotected: Callable[..., Task], emulator: EmulatorProcess) -> None:
@@ -421,8 +451,12 @@ class TestWhatTheServiceAnswers:
             task(prompt="a kettle [emulator: nonsense]").run()
         assert emulator.charged() == 0
 
-    def test_too_many_requests_are_waited_out(self, task: Callable[..., Task], store: Store, emulator: EmulatorProcess) -> None:
+    def test_too_many_requests_are_waited_out(
+        self, task: Callable[..., Task], store: Store, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         emulator.fault("rate_limited_without_headers", method="POST")
+        monkeypatch.setattr("airflow_provider_happyhorse.api.retry.FIRST_TURN", 0.1)
+        monkeypatch.setattr("airflow_provider_happyhorse.api.retry.SPREAD", 0.1)
         running = task()
         assert running.run()["state"] == "succeeded"
         assert store.states == ["intent", "not_sent", "intent", "submitted", "delivered"]
@@ -443,9 +477,10 @@ class TestWhatTheServiceAnswers:
         assert emulator.charged() == 1
 
     def test_too_many_requests_for_long_end_the_try_and_a_retry_may_submit(
-        self, task: Callable[..., Task], store: Store, emulator: EmulatorProcess
+        self, task: Callable[..., Task], store: Store, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         emulator.fault("rate_limited", method="POST", seconds=900)
+        monkeypatch.setenv("AIRFLOW__HAPPYHORSE__SUBMIT_TIMEOUT", "600")
         running = task()
         with pytest.raises(NotAcceptedYet, match="nothing was paid") as caught:
             running.run()
@@ -496,7 +531,8 @@ class TestWhatTheServiceAnswers:
             with pytest.raises(AmbiguousSubmission, match="nothing tells whether it exists"):
                 running.run()
             running.clear()
-        assert [request["method"] for request in emulator.requests()] == ["POST"]
+        # Looking in the list costs nothing.
+        assert [request["path"] for request in emulator.requests() if request["method"] == "POST"] == [PATH_OF[service]]
         assert emulator.charged() == paid
 
     def test_an_id_that_is_a_number_is_an_id(self, task: Callable[..., Task], store: Store, emulator: EmulatorProcess) -> None:

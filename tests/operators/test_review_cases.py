@@ -17,7 +17,7 @@ from airflow_provider_happyhorse.exceptions import GenerationTimeout, InvalidArg
 from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator
 from tests.dag_runs import run_dag
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK, Task, event_of
+from tests.operators.task_instances import QUICK, Task, event_of, killed_while_waiting
 
 SLOW = "a kettle [emulator: render_seconds=30]"
 
@@ -46,7 +46,7 @@ class TestATimeout:
 def test_what_was_not_accepted_says_what_a_retry_really_does(
     unprotected: Callable[..., Task], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_happyhorse.api.retry.ATTEMPTS", 1)
+    monkeypatch.setenv("AIRFLOW__HAPPYHORSE__SUBMIT_TIMEOUT", "1")
     emulator.fault("rate_limited", method="POST")
     with pytest.raises(NotAcceptedYet, match="a retry stops"):
         unprotected().run()
@@ -166,10 +166,6 @@ class TestAConnectionThatIsGoneWhenTheWaitIsOver:
         assert running.resume(event)["state"] == "succeeded"
         assert "the connection cannot be read now" in running.log.text("ERROR")
 
-    def test_a_kill_says_what_really_becomes_of_it(self, unprotected: Callable[..., Task]) -> None:
-        running = unprotected(prompt=SLOW, timeout=0.3)
-        with pytest.raises(GenerationTimeout):
-            running.run()
-        running.current._running_generation = "n92abc"
-        running.current.on_kill()
-        assert "n92abc goes on at the service and stays paid for; nothing but this log keeps its id" in running.log.text("WARNING")
+    def test_a_kill_says_what_really_becomes_of_it(self, unprotected: Callable[..., Task], emulator: EmulatorProcess) -> None:
+        killed_while_waiting(running := unprotected(prompt=SLOW), emulator)
+        assert "nothing but this log keeps its id" in running.log.text("WARNING")

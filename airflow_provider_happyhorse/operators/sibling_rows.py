@@ -1,0 +1,95 @@
+"""The names of all rows of a mapped task, so that two clips under one name are refused before either is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_happyhorse.api.table_values import is_unset
+from airflow_provider_happyhorse.exceptions import InvalidArguments
+from airflow_provider_happyhorse.operators.clip import read_name
+from airflow_provider_happyhorse.operators.literals import is_literal
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_happyhorse._compat import TaskLog
+
+#: What a clip is known by within its run.
+_FIELDS = ("name", "take", "request")
+
+
+def check_names_differ(context: Context, *, task_id: str, name: str, named: bool, take: str, log: TaskLog) -> None:
+    """Refuse a clip whose name and take another row of the same mapped task has too.
+
+    The rows are read again as Airflow has given them to this task, in one request for the XCom they come from (Airflow 2.11 to 3.3).
+    Names and takes that are Jinja are not known for the other rows and are not compared.
+
+    :param named: the author gave the name; otherwise the map index tells the clips apart.
+    :raises InvalidArguments: nothing was submitted.
+    """
+    if context["ti"].map_index is None or context["ti"].map_index < 0 or not named:
+        return
+    try:
+        mine = [where for where, row in enumerate(_rows(context, task_id)) if row == (name, take)]
+    except Exception:
+        # Airflow has mapped these rows, so they are right; only we do not know how to read them.
+        log.exception("[%s] the other rows could not be read: whether another one has this name is not known", name)
+        return
+    if len(mine) > 1:
+        shown = ", ".join(map(str, mine[:5])) + (" and more" if len(mine) > 5 else "")
+        what = f"{name!r}{f' (take {take!r})' if take else ''}"
+        why = f"the rows {shown} are all called {what}; a clip is known by its name, so give each its own, or another `take`"
+        raise InvalidArguments(f"task {task_id!r}: {why}. Nothing was submitted")
+
+
+def _rows(context: Context, task_id: str) -> Iterator[tuple[str, str] | None]:
+    """Give the name and take of every row by map index, None where they cannot be told."""
+    dag = context.get("dag")
+    if dag is None:
+        return
+    written: Any = dag.get_task(task_id)
+    given: Mapping[str, Any]
+    if hasattr(written, "partial_kwargs"):
+        given = {field: written.partial_kwargs.get(field) for field in _FIELDS}
+        expanded = written._get_specified_expand_input()  # noqa: SLF001  Airflow has no public way to the rows
+        # A decorated task is mapped over its function's arguments.
+        taken = {} if getattr(written, "_expand_input_attr", "expand_input") != "expand_input" else {field: field for field in _FIELDS}
+    elif (group := written.get_closest_mapped_task_group()) is not None:
+        given = {field: getattr(written, field, None) for field in _FIELDS}
+        expanded = group._expand_input  # noqa: SLF001
+        taken = {field: value._key for field, value in given.items() if hasattr(value, "_key") and hasattr(value, "_input")}  # noqa: SLF001
+    else:
+        return
+    for row in _resolved(expanded.value, context):
+        yield _name_and_take({**given, **{field: row[key] for field, key in taken.items() if key in row}})
+
+
+def _resolved(value: Any, context: Context) -> Iterator[Mapping[str, Any]]:
+    """Give the arguments of every map index, in Airflow's order: of several lists the last one runs fastest."""
+    if isinstance(value, Mapping):
+        columns = [[(key, item) for item in _list(column, context)] for key, column in value.items()]
+        yield from (dict(row) for row in product(*columns))
+        return
+    for row in _list(value, context):
+        resolved = row.resolve(context) if hasattr(row, "resolve") else row
+        yield resolved if isinstance(resolved, Mapping) else {}
+
+
+def _list(column: Any, context: Context) -> Sequence[Any]:
+    values = column.resolve(context) if hasattr(column, "resolve") else column
+    if isinstance(values, Mapping):
+        return list(values.items())
+    # A slice of what mapped tasks have returned is one request to Airflow, where to iterate is one for every row. What `.map()`, `.zip()`
+    # and `.concat()` give takes no slices.
+    return list(values[:]) if type(values).__name__.startswith("Lazy") else [values[index] for index in range(len(values))]
+
+
+def _name_and_take(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    request = row["request"] if isinstance(row["request"], Mapping) else {}
+    name, take = (request.get(field) if is_unset(row[field]) else row[field] for field in ("name", "take"))
+    if any(isinstance(text, str) and not is_literal(text) for text in (name, take)):
+        return None
+    read = read_name(name)[0]
+    return (read, "" if is_unset(take) else str(take).strip()) if read else None

@@ -1,0 +1,57 @@
+"""A person on call, who does what the message of a stopped task says: literally, and knowing nothing else but what is at the service."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from airflow_provider_happyhorse.ledger.stores import KEY
+from tests.histories.storage import Value
+from tests.histories.world import Instance, World
+
+
+def takes_the_way_out(world: World, instance: Instance, *, other: bool = False) -> None:
+    """Do what the message of a stopped task says, and clear it.
+
+    :param other: take the other way, where the message names two.
+    """
+    message, judge = instance.message, world.judge
+    words = [word for word in ("unprotected_retry", "ambiguous_submit", "failed_generation") if f"`{word}`" in message]
+    if '"not_sent"' in message and not (other and words):
+        clip = world.clip(instance.tries[-1])
+        prompt = re.search(r"made then from the prompt '(.*?)'", message)
+        in_doubt = [one for one in judge.decisions if (one.open or one.named) and (one.clip == clip or one.by.index == instance.index)]
+        meant = [one for one in in_doubt if prompt and one.asked.prompt == prompt[1]]
+        job = next((one.job for one in sorted(meant, key=lambda one: one.clip != clip) if one.job), None)
+        literally = re.search(r'set (\{"state": "not_sent".*?\})', message)
+        says: Value = json.loads(literally[1]) if literally else {"state": "not_sent"}
+        if job and '"submitted"' in message:
+            says = {"state": "submitted", "generation_id": job.id}
+            judge.of(job.id).known = judge.of(job.id).named = True
+        else:
+            judge.let_go.add(instance.index)
+            for one in meant:
+                one.settled = True
+        _writes(world, instance, says)
+    elif words:
+        world.words |= {words[0]}
+        world.tell(f"a person allows {words[0]}")
+    else:
+        assert "clear this task" in message, f"no way out: {message}"
+    world.clears(instance)
+
+
+def _writes(world: World, instance: Instance, says: Value) -> None:
+    message = instance.message
+    if where := re.search(r"the ledger folder file://(\S+) .* add (\d{6}\.json)", message):
+        target = Path(where[1].replace("%20", " "), where[2])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        assert not target.exists(), f"the message names a step that is there: {message}"
+        target.write_text(json.dumps(says))
+        world.tell(f"a person writes {says} as {target.parent.name}/{target.name}")
+        return
+    assert f"state entry {KEY!r}" in message, f"it does not say where: {message}"
+    before = json.loads(world.entries[instance.index])
+    world.entries[instance.index] = json.dumps({**before, **says})
+    world.tell(f"a person writes {says} into the entry of {instance.index}")

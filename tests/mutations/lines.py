@@ -1,0 +1,205 @@
+"""The lines that keep the order of the ledger (intent, POST, id, delivery), and the test that fails without each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_PAYING, _PATH = "tests/operators/test_paying_once.py", "tests/operators/test_ledger_path.py"
+_STEPS, _LIFE, _STORES = "tests/ledger_path/test_path.py", "tests/operators/test_lifecycle.py", "tests/ledger/test_stores.py"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line whose removal a test notices.
+
+    :param keeps: what it is there for.
+    :param file: below the package.
+    :param text: the line or lines, exactly once in the file.
+    :param instead: what is there without it; the indentation of ``text`` is added.
+    :param test: the node id of the test that then fails.
+    """
+
+    keeps: str
+    file: str
+    text: str
+    instead: str
+    test: str
+
+
+LINES = (
+    Line(
+        "the intent is written before the POST",
+        "operators/submission.py",
+        'self._write(RecordState.INTENT, detail="", facts=self.facts(), sent=sent)',
+        'self._record = self._record.step(RecordState.INTENT, at=_now(), detail="", facts=self.facts(), sent=sent)',
+        f"{_PAYING}::TestTheRecord::test_is_an_intent_before_the_post_and_the_id_right_after",
+    ),
+    Line(
+        "no POST unless the intent is written",
+        "operators/submission.py",
+        'raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {problem}; a retry looks again") from problem',
+        "self._log.warning(str(problem))",
+        f"{_PATH}::TestThePathItself::test_an_intent_that_cannot_be_written_sends_nothing",
+    ),
+    Line(
+        "an intent that became old before its POST is not sent",
+        "operators/submission.py",
+        'raise NotAcceptedYet(f"[{self._clip.name}] not submitted: {frozen:.0f} s went by between intent and sending; a retry looks")',
+        "pass",
+        f"{_PATH}::test_a_try_that_was_frozen_between_intent_and_post_does_not_send",
+    ),
+    Line(
+        "what was not sent because it became old is noted as that",
+        "operators/submission.py",
+        'self._keep(RecordState.NOT_SENT, detail=f"frozen for {frozen:.0f} s before it was sent", sent={})',
+        "pass",
+        f"{_PATH}::test_a_try_that_was_frozen_between_intent_and_post_does_not_send",
+    ),
+    Line(
+        "what nobody has received is noted as that",
+        "operators/submission.py",
+        "except (Unreachable, RateLimited) as error:\n                self._keep(RecordState.NOT_SENT, detail=str(error), sent={})",
+        "except (Unreachable, RateLimited):",
+        f"{_PAYING}::TestWhatTheServiceAnswers::test_nobody_there_is_no_submission",
+    ),
+    Line(
+        "what the service has refused is noted as that",
+        "operators/submission.py",
+        "except Rejected as error:\n                self._keep(RecordState.NOT_SENT, detail=str(error), sent={})",
+        "except Rejected as error:",
+        f"{_PAYING}::TestWhatTheServiceAnswers::test_a_refusal_costs_nothing_and_stops_the_retries[sk-wrong-happy-horse.ai]",
+    ),
+    Line(
+        "what may have been accepted is noted as that",
+        "operators/submission.py",
+        'self._keep(RecordState.AMBIGUOUS, detail=shown, sent={**self._record.sent, "closed": time.time()})',
+        "pass",
+        f"{_PAYING}::TestWhatTheServiceAnswers::test_what_proves_nothing_is_never_sent_again[happyhorse.app-reset_before-0]",
+    ),
+    Line(
+        "the id is written right after the answer",
+        "operators/submission.py",
+        'kept = self._keep(RecordState.SUBMITTED, detail="", facts=facts, sent={})',
+        'kept = bool(self._record)\nself._record = self._record.step(RecordState.SUBMITTED, at=_now(), detail="", facts=facts, sent={})',
+        f"{_PAYING}::TestACrash::test_after_the_id_loses_nothing",
+    ),
+    Line(
+        "the id is written again when that fails",
+        "operators/submission.py",
+        "WRITE_TRIES, WRITE_DELAY = 5, 1.0",
+        "WRITE_TRIES, WRITE_DELAY = 1, 1.0",
+        f"{_PAYING}::TestTheRecord::test_a_store_that_comes_back_in_time_keeps_the_id",
+    ),
+    Line(
+        "an id that cannot be written is told",
+        "operators/submission.py",
+        'paid = f"{self._record.generation_id} is submitted and paid for" if self._record.generation_id else f"it is {state}"',
+        'paid = f"it is {state}"',
+        f"{_PAYING}::TestTheRecord::test_a_task_whose_id_cannot_be_written_says_it_and_goes_on",
+    ),
+    Line(
+        "a kill waits between the POST and the id",
+        "operators/submission.py",
+        "with held_signals():",
+        "if call:",
+        f"{_LIFE}::TestAKill::test_in_the_middle_of_the_post_waits_until_the_id_is_kept",
+    ),
+    Line(
+        "what was paid for before stays beside what is submitted now",
+        "operators/submission.py",
+        "others={} if previous is None else {key: facts for key, facts in previous.paid().items() if key != fingerprint},",
+        "others={},",
+        f"{_PAYING}::TestAClear::test_with_a_changed_request_pays_once_more_and_then_never_again",
+    ),
+    Line(
+        "who goes on with a generation renews the stamp",
+        "operators/base.py",
+        "attempt.ledger.write(renewed)",
+        "pass",
+        f"{_PAYING}::TestAClear::test_that_goes_on_is_over_with_it",
+    ),
+    Line(
+        "the delivery is written",
+        "operators/base.py",
+        "self._books(context, known).delivered(known)",
+        "pass",
+        f"{_PAYING}::TestAClear::test_of_the_same_request_pays_nothing_and_asks_nothing",
+    ),
+    Line(
+        "the failure is written",
+        "operators/base.py",
+        "books.failed(known, detail=str(problem))",
+        "pass",
+        f"{_PAYING}::TestARetry::test_of_a_failed_generation_stands",
+    ),
+    Line(
+        "an id that could not be written before is written with the delivery",
+        "operators/books.py",
+        "unwritten = record.state is RecordState.INTENT and record.try_number == self.stamp.try_number",
+        "unwritten = False",
+        f"{_PAYING}::TestTheRecord::test_a_task_whose_id_cannot_be_written_says_it_and_goes_on",
+    ),
+    Line(
+        "a late event does not write into the record of another generation",
+        "operators/books.py",
+        'if unwritten or record.generation_id == known["generation_id"]:',
+        "if True:",
+        f"{_LIFE}::TestDeferring::test_a_late_event_of_another_generation_does_not_touch_the_record",
+    ),
+    Line(
+        "a record that cannot be read is not taken for none",
+        "operators/attempt.py",
+        'raise SubmissionStopped(f"[{identity.name}] stopped: {problem}. It is {ledger.where()}; nothing was submitted") from problem',
+        "record = None",
+        f"{_PAYING}::TestTheRecord::test_one_that_cannot_be_read_stops_the_task",
+    ),
+    Line(
+        "Airflow's store keeps the record as long as the run",
+        "ledger/stores.py",
+        "self._store.set(KEY, record.to_json(), retention=never_expire())",
+        "self._store.set(KEY, record.to_json())",
+        f"{_STORES}::test_the_record_is_kept_in_the_task_state_store_for_as_long_as_its_run",
+    ),
+    Line(
+        "the record is written under the clip's name",
+        "ledger/clip_ledger.py",
+        "self._clip.write(record)",
+        "pass",
+        f"{_PATH}::test_inserting_a_row_and_fixing_another_pays_for_those_two_alone",
+    ),
+    Line(
+        "the record is written under the map index too",
+        "ledger/clip_ledger.py",
+        "self._own.write(record)",
+        "pass",
+        f"{_PATH}::TestARetry::test_of_a_row_under_another_name_take_or_request_pays_nothing",
+    ),
+    Line(
+        "the record from before there was a path is read",
+        "ledger/clip_ledger.py",
+        "return named if named is not None or own is not None else self._before.read()",
+        "return named",
+        f"{_PATH}::TestThePathItself::test_setting_it_forgets_nothing",
+    ),
+    Line(
+        "of two tries that are alive at once one loses",
+        "ledger/path.py",
+        "if _writer(stored) != self._writer:",
+        "if False:",
+        f"{_STEPS}::TestTwoTriesAlive::test_only_one_of_them_can_write_an_intent",
+    ),
+    Line(
+        "an earlier write of ours whose answer was lost is no other writer's",
+        "ledger/path.py",
+        "if stored == data:\n                return True",
+        "pass",
+        f"{_STEPS}::TestAnswersThatAreLost::test_a_record_that_was_stored_all_the_same_is_no_conflict",
+    ),
+    Line(
+        "a step that is missing is not none",
+        "ledger/path.py",
+        'raise UnreadableRecord(\n                f"{self._objects.uri}/{self._key(missing)} is missing',
+        'str(\n                f"{self._objects.uri}/{self._key(missing)} is missing',
+        f"{_STEPS}::TestWhatCannotBeUnderstood::test_a_step_that_is_missing",
+    ),
+)
