@@ -23,10 +23,12 @@ PYTHON = [
 WHOLE_DAGS = [parameter for parameter in PYTHON if "with DAG(" in str(parameter.values[0])]
 
 
-def dags_in(code: str) -> list[DAG]:
-    # Dedicated globals, as a DAG file has them.
+def dags_in(code: str, folder: Path) -> list[DAG]:
+    # A file, because Airflow 2.11 stores its text; dedicated globals, as a DAG file has them.
+    file = folder / "documented_dag.py"
+    file.write_text(code)
     names: dict[str, Any] = {"__name__": "documented_dag"}
-    exec(compile(code, "documented_dag.py", "exec"), names)
+    exec(compile(code, file, "exec"), names)
     return [value for value in names.values() if isinstance(value, DAG)]
 
 
@@ -71,8 +73,8 @@ def test_a_python_block_can_be_parsed(code: str) -> None:
 
 @pytest.mark.airflow
 @pytest.mark.parametrize("code", WHOLE_DAGS)
-def test_a_documented_dag_can_be_imported(code: str) -> None:
-    (dag,) = dags_in(code)
+def test_a_documented_dag_can_be_imported(code: str, tmp_path: Path) -> None:
+    (dag,) = dags_in(code, tmp_path)
     assert dag.tasks
     assert dag.catchup is False
 
@@ -91,7 +93,7 @@ def test_the_dag_of_the_quickstart_is_the_one_of_the_readme() -> None:
 def test_a_documented_dag_publishes_one_video(code: str, connect: Callable[..., str], emulator: EmulatorProcess, tmp_path: Path) -> None:
     connect()
     assert "file:///tmp/" in code
-    run = run_dag(dags_in(code.replace("file:///tmp/", f"file://{tmp_path}/"))[0])
+    run = run_dag(dags_in(code.replace("file:///tmp/", f"file://{tmp_path}/"), tmp_path)[0])
 
     assert run.state == "success"
     assert emulator.charged() == 1

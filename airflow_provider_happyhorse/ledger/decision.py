@@ -46,6 +46,11 @@ class Situation:
         """There is evidence that the task was cleared since the record was written, or that the record is another row's."""
         return self.record is not None and (self.record.max_tries != self.max_tries or self.record.map_index != self.map_index)
 
+    @property
+    def superseded(self) -> bool:
+        """A later try of this task instance has written the record: this one was left behind, frozen, and goes on only now."""
+        return self.record is not None and self.record.map_index == self.map_index and self.record.try_number > self.try_number
+
 
 @dataclass(frozen=True)
 class Submit:
@@ -74,10 +79,10 @@ class Stop:
     """Do nothing, and say why and what the way out is.
 
     :param kind: ``ambiguous`` (may exist), ``failed`` (the service ended it so), ``moved`` (the row is another's), ``changed``,
-        ``unprotected`` (no record proves nothing here, and it is not the first try).
+        ``unprotected`` (no record proves nothing here, and it is not the first try), ``superseded`` (a later try has taken over).
     """
 
-    kind: Literal["ambiguous", "failed", "moved", "changed", "unprotected"]
+    kind: Literal["ambiguous", "failed", "moved", "changed", "unprotected", "superseded"]
     why: str
 
 
@@ -89,6 +94,8 @@ def decide(now: Situation) -> Decision:
     record = now.record
     if record is None:
         return _without_record(now)
+    if now.superseded:
+        return _left_behind(now, record)
     match record.state:
         case RecordState.NOT_SENT:
             return _earlier(now, record) or _moved(now, record) or Submit("an earlier try was provably not accepted")
@@ -110,6 +117,15 @@ def _without_record(now: Situation) -> Decision:
         f"this is try {now.try_number} and nothing keeps a record of what the earlier ones submitted (a `ledger_path` does, and Airflow "
         "3.3 without `[state_store] clear_on_success`): submitting could pay for the same video again",
     )
+
+
+def _left_behind(now: Situation, record: Record) -> Decision:
+    # The other max_tries would look like a clear, and pay for a request that is older than the one on record.
+    if record.state in (RecordState.SUBMITTED, RecordState.DELIVERED) and record.fingerprint == now.fingerprint:
+        return Attach(record.facts, f"{record.generation_id} was submitted by try {record.try_number}")
+    if earlier := _earlier(now, record):
+        return earlier
+    return Stop("superseded", f"this is try {now.try_number}, and try {record.try_number} of this task has been at work since")
 
 
 def _after_ambiguity(now: Situation, record: Record) -> Decision:

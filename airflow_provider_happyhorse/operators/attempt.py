@@ -181,7 +181,9 @@ class Attempt:
                     f". The request has changed since; the one in doubt was {record.name!r}" if record and mark != self.fingerprint else ""
                 )
                 why = f"{stop.why}{changed}" + (f". {self.looked}" if self.looked else "")
-                way_out = way_out_of_ambiguity(str(sent.get("service") or service), self.ledger, cost, prompt=prompt, changed=bool(changed))
+                known = [str(facts["generation_id"]) for facts in record.paid().values()] if record else []
+                service = str(sent.get("service") or service)
+                way_out = way_out_of_ambiguity(service, self.ledger, cost, prompt=prompt, changed=bool(changed), known=known)
                 return AmbiguousSubmission(f"[{name}] {why}. {way_out}")
             case "failed":
                 spent = money(self.record.facts) if self.record else "an unknown number of credits"
@@ -193,6 +195,11 @@ class Attempt:
                 return SubmissionStopped(
                     f"[{name}] {stop.why}. Look on {service} for what an earlier try submitted and publish it by its id "
                     f"(HappyHorsePublishOperator(generation=...)), or put `unprotected_retry` into pay_again_on to pay {cost} credits"
+                )
+            case "superseded":
+                return SubmissionStopped(
+                    f"[{name}] {stop.why}: nothing was submitted, and nothing need be done. Only where the run was deleted and begun anew: "
+                    f'set {{"state": "not_sent"}} in {entry} and clear this task to submit it ({cost} credits)'
                 )
             case "moved" | "changed":
                 # Where the rest of the entry stays, so would the other clip's name, and the next try would stop for it again.

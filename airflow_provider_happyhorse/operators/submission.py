@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import random
@@ -196,14 +196,18 @@ class Submission:
         self._ledger.write(self._record)
 
 
-def way_out_of_ambiguity(service: str, ledger: Ledger, cost: str, *, prompt: str = "", changed: bool = False) -> str:
+def way_out_of_ambiguity(
+    service: str, ledger: Ledger, cost: str, *, prompt: str = "", changed: bool = False, known: Iterable[str] = ()
+) -> str:
     """Return what a person can do about a submission whose fate is unknown, and what it would cost.
 
     :param prompt: of the submission that is in doubt, which need not be today's.
     :param changed: the request is another one by now, and a clear submits that one.
+    :param known: ids of this task's other videos, which are not the one to look for.
     """
     shown = f"the prompt {' '.join(prompt.split())[:80]!r}" if prompt else "its prompt"
-    look = f"Look on {service} for a video made then from {shown}"
+    others = f" (not {', '.join(known)}, which this task has paid for and knows)" if known else ""
+    look = f"Look on {service} for a video made then from {shown}{others}"
     if not ledger.protects:
         return (
             f"{look}: if it is there, publish it by its id (HappyHorsePublishOperator(generation=...)); if not, clear this task with "

@@ -88,6 +88,9 @@ class Judge:
             decision.failed |= state == "failed"
             if (decision.by.index, decision.by.number) != (by.index, by.number):
                 self.cleared.discard(by.index)
+                if "ambiguous_submit" in by.asked.words:
+                    # The author says that a doubt does not matter, and goes on with something else.
+                    self._settle(one for one in self.decisions if one.open and by.world.clip(by) == one.clip)
 
     def decides(self, by: Try) -> None:
         """Take note of a decision to submit."""
@@ -117,12 +120,14 @@ class Judge:
         """Return why nobody has asked for a submission, ``""`` when somebody has."""
         now, words, cleared = by.asked, by.asked.words, by.index in self.cleared
         world, clip = by.world, by.world.clip(by)
-        # A clip with a name is the same clip under any map index, where there is a ledger path. But a retry is one whatever its name.
-        by_name = isinstance(clip, tuple)
+        # A clip with a name is the same clip under any map index, where there is a ledger path, and another take of it is another clip.
+        # But a retry is one whatever its name.
+        free = cleared and isinstance(clip, tuple)
         everything = [
             decision
             for decision in self.decisions
-            if decision.clip == clip or (decision.by.index == by.index and not (by_name and cleared and isinstance(decision.clip, tuple)))
+            if decision.clip == clip
+            or (decision.by.index == by.index and not (free and (isinstance(decision.clip, tuple) or decision.asked.take != now.take)))
         ]
         mine = [decision for decision in everything if not (decision.refused or decision.settled)]
         if not mine:
@@ -140,7 +145,8 @@ class Judge:
                 return "nobody knows what became of the last one"
             self._settle(decision for decision in mine if decision.open)
             return ""
-        if last.failed:
+        # An earlier request that is asked for again may be the one that has failed, whatever was paid for in between.
+        if last.failed or any(decision.failed and decision.asked.same_request(now) for decision in mine):
             return "" if cleared or "failed_generation" in words else "a failed generation stands on a retry"
         if not cleared:
             return "a retry never submits a second time"

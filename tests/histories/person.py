@@ -17,18 +17,23 @@ def takes_the_way_out(world: World, instance: Instance, *, other: bool = False) 
     :param other: take the other way, where the message names two.
     """
     message, judge = instance.message, world.judge
+    others = re.search(r"\(not ([\w, ]+), which this task has paid for", message)
+    known = set(others[1].split(", ")) if others else set()
     words = [word for word in ("unprotected_retry", "ambiguous_submit", "failed_generation") if f"`{word}`" in message]
     if '"not_sent"' in message and not (other and words):
         clip = world.clip(instance.tries[-1])
         prompt = re.search(r"made then from the prompt '(.*?)'", message)
         in_doubt = [one for one in judge.decisions if (one.open or one.named) and (one.clip == clip or one.by.index == instance.index)]
         meant = [one for one in in_doubt if prompt and one.asked.prompt == prompt[1]]
-        job = next((one.job for one in sorted(meant, key=lambda one: one.clip != clip) if one.job), None)
+        job = next((one.job for one in sorted(meant, key=lambda one: one.clip != clip) if one.job and one.job.id not in known), None)
         literally = re.search(r'set (\{"state": "not_sent".*?\})', message)
         says: Value = json.loads(literally[1]) if literally else {"state": "not_sent"}
         if job and '"submitted"' in message:
             says = {"state": "submitted", "generation_id": job.id}
             judge.of(job.id).known = judge.of(job.id).named = True
+            for one in meant:
+                # What never arrived is not in doubt any more: the person takes another video for it.
+                one.settled |= one.job is None and one.clip == clip
         else:
             judge.let_go.add(instance.index)
             for one in meant:

@@ -195,8 +195,8 @@ class World:
         for one in instance.tries:
             one.stale = True
         instance.state = "waiting"
-        if instance.number:
-            self.judge.cleared.add(instance.index)
+        # A row that is new under its index counts, too: its clip may have failed under another one, and only a clear moves rows.
+        self.judge.cleared.add(instance.index)
 
     def clears_without_the_task(self, instance: Instance) -> None:
         """Clear it where the DAG cannot be found: its tries are only not lowered."""

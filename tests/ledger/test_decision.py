@@ -133,6 +133,26 @@ class TestPayAgainOn:
         assert outcome(decide(situation(left, **when, pay_again_on=ALL))) == "attach vA"
 
 
+class TestATryThatWasLeftBehind:
+    """It was frozen while it was cleared and a later try went on, and thaws: its other ``max_tries`` must not look like a clear."""
+
+    @pytest.mark.parametrize("state", ["not_sent", "intent", "ambiguous", "submitted", "delivered", "failed"])
+    @pytest.mark.parametrize("words", [DEFAULT, ALL])
+    def test_it_submits_nothing(self, state: str, words: frozenset[Any]) -> None:
+        left = record(state, try_number=3, max_tries=5)
+        assert outcome(decide(situation(left, try_number=2, **CHANGED, pay_again_on=words))) == "stop: superseded"
+
+    @pytest.mark.parametrize("state", ["submitted", "delivered"])
+    def test_what_it_asks_for_is_paid_for(self, state: str) -> None:
+        assert outcome(decide(situation(record(state, try_number=3, max_tries=5), try_number=2))) == "attach vA"
+        other = record(state, try_number=3, max_tries=5, fingerprint=B, others={A: {"generation_id": "vA"}})
+        assert outcome(decide(situation(other, try_number=2))) == "attach vA"
+
+    def test_a_row_that_has_moved_counts_its_own_tries(self) -> None:
+        left = record("submitted", try_number=3, map_index=0)
+        assert outcome(decide(situation(left, try_number=1, map_index=1, **CHANGED))) == "submit"
+
+
 class TestWithoutALedger:
     def test_only_the_first_try_submits(self) -> None:
         assert outcome(decide(situation(None, protected=False, try_number=1))) == "submit"
