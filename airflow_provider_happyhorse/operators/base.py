@@ -16,7 +16,7 @@ from airflow_provider_happyhorse.exceptions import (
     InvalidArguments,
     NotSubmitted,
 )
-from airflow_provider_happyhorse.ledger.decision import Attach, Stop
+from airflow_provider_happyhorse.ledger.decision import Attach, Stop, Submit
 from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
 from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
@@ -28,6 +28,7 @@ from airflow_provider_happyhorse.operators.books import Books, stamp_of, timesta
 from airflow_provider_happyhorse.operators.budget import check_budget
 from airflow_provider_happyhorse.operators.clip import Asked, read_identity, read_pay_again_on
 from airflow_provider_happyhorse.operators.downstream import TellsDownstream
+from airflow_provider_happyhorse.operators.moved_rows import paid_by_another_row, tell_other_rows
 from airflow_provider_happyhorse.operators.reconciliation import claim
 from airflow_provider_happyhorse.operators.sibling_rows import check_names_differ
 from airflow_provider_happyhorse.operators.submission import Submission
@@ -84,8 +85,11 @@ class HappyHorseGenerateOperator(SubmitsInTurn, TellsDownstream, GenerateArgumen
         if attempt.doubtful:
             attempt = self._reconciled(context, attempt)
         decision = attempt.decision()
+        if isinstance(decision, Submit) and attempt.record is None and "unprotected_retry" not in attempt.pay_again_on:
+            sleep = self._sleep_before_looking
+            decision = paid_by_another_row(context, attempt.ledger, fingerprint=attempt.fingerprint, sleep=sleep) or decision
         if isinstance(decision, Stop):
-            raise attempt.stopped(decision, self._asked())
+            raise self._stopped(context, attempt, decision)
         if isinstance(decision, Attach):
             return self._attach(context, attempt, decision)
         return self._submit(context, attempt, decision.why)
@@ -155,11 +159,16 @@ class HappyHorseGenerateOperator(SubmitsInTurn, TellsDownstream, GenerateArgumen
             self.log.warning("[%s] %s", clip.name, unknown)
             attempt = self._reconciled(context, replace(attempt, record=submission.record))
             if attempt.doubtful:
-                raise attempt.stopped(Stop("ambiguous", str(unknown)), self._asked()) from unknown
+                raise self._stopped(context, attempt, Stop("ambiguous", str(unknown))) from unknown
             assert attempt.record is not None  # noqa: S101  it has just been found
             return self._attach(context, attempt, Attach(attempt.record.facts, attempt.looked))
         self._push(context, record.facts)
+        tell_other_rows(context, attempt.ledger, record)
         return self._wait(context, attempt.hook, record)
+
+    def _stopped(self, context: Context, attempt: Attempt, stop: Stop) -> Exception:
+        tell_other_rows(context, attempt.ledger, attempt.record)
+        return attempt.stopped(stop, self._asked())
 
     def _reconciled(self, context: Context, attempt: Attempt) -> Attempt:
         spend = spend_log_for(context, ledger_path=attempt.hook.settings.ledger_path)
@@ -188,6 +197,7 @@ class HappyHorseGenerateOperator(SubmitsInTurn, TellsDownstream, GenerateArgumen
             why = f"{known['generation_id']} is paid for, and its record cannot be renewed: {problem}; a retry goes on with it"
             raise GenerationUnreachable(f"[{known['name']}] {why}") from problem
         self._push(context, known)
+        tell_other_rows(context, attempt.ledger, renewed)
         if delivered:
             return self._deliver(context, known)
         claim(attempt.ledger, attempt.hook.service, generation_id=known["generation_id"], name=known["name"], log=self.log)
@@ -240,6 +250,7 @@ class HappyHorseGenerateOperator(SubmitsInTurn, TellsDownstream, GenerateArgumen
         if isinstance(problem, GenerationFailed):
             books = self._books(context, known)
             books.failed(known, detail=str(problem))
+            tell_other_rows(context, books.ledger, None, failed=True)
             words = read_pay_again_on(self.pay_again_on)[0]
             # Without a ledger a retry would stop for not knowing what this try has submitted.
             if "failed_generation" in words and (books.ledger.protects or "unprotected_retry" in words):

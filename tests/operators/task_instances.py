@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, TaskDeferred
@@ -94,6 +95,12 @@ class TaskInstance:
     max_tries: int = 1
     start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
     xcoms: dict[str, Any] = field(default_factory=dict)
+    #: The other task instances of the same mapped task.
+    others: list[TaskInstance] = field(default_factory=list)
+
+    def xcom_pull(self, *, task_ids: str, key: str) -> list[Any]:
+        assert task_ids == self.task_id
+        return [ti.xcoms[key] for ti in (self, *self.others) if key in ti.xcoms]
 
     def xcom_push(self, key: str, value: Any) -> None:
         json.dumps(value)
@@ -118,6 +125,8 @@ class Task:
         **arguments: Any,
     ) -> None:
         self.store, self.retries, self.arguments = store, retries, arguments
+        #: How often Airflow says that the run was cleared.
+        self.clear_number = 0
         self.log = Log()
         self.slept: list[float] = [] if slept is None else slept
         self.ti = TaskInstance(map_index=map_index, max_tries=retries)
@@ -130,7 +139,8 @@ class Task:
 
     @property
     def context(self) -> dict[str, Any]:
-        return {"ti": self.ti, "run_id": self.ti.run_id, **({"task_state_store": self.store} if self.store else {})}
+        dag_run = SimpleNamespace(clear_number=self.clear_number)
+        return {"ti": self.ti, "run_id": self.ti.run_id, "dag_run": dag_run, **({"task_state_store": self.store} if self.store else {})}
 
     def build(self, **changed: Any) -> Any:
         return self._operator(**{"task_id": self.ti.task_id, "deferrable": False, **self.arguments, **changed})

@@ -1,0 +1,79 @@
+"""Rows that have moved where no ledger is shared: a mapped clip without a record of its own may be paid for under another map index.
+
+Each row tells the others in an XCom which requests it has paid for. Airflow keeps that until the next try of that row begins (2.11 to
+3.3), and the next try tells it again once it has read its record, so a row that is new in a cleared run finds it in one place or the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_happyhorse.ledger.decision import Stop
+from airflow_provider_happyhorse.ledger.record import Record, RecordState
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_happyhorse.ledger.stores import Ledger
+
+#: The XCom: ``{"paid": {fingerprint: generation id, "" where it is in doubt}, "known": whether that is all}``.
+KEY = "happyhorse_paid"
+#: Times the other rows are looked at, and seconds between, for those that have begun their try and not read their record yet.
+LOOKS, PAUSE = 4, 5.0
+
+
+def tell_other_rows(context: Context, ledger: Ledger, record: Record | None, *, failed: bool = False) -> None:
+    """Tell the other rows of a mapped task what this one has paid for; with a shared ledger they find it there.
+
+    :param record: None for none.
+    :param failed: what it has paid for has failed at the service.
+    """
+    if not _mapped(context) or ledger.shared:
+        return
+    paid: dict[str, str] = {}
+    if record is not None and not failed:
+        paid = {mark: str(facts["generation_id"]) for mark, facts in record.paid().items()}
+        if record.state in (RecordState.INTENT, RecordState.AMBIGUOUS):
+            paid[record.fingerprint] = ""
+    context["ti"].xcom_push(key=KEY, value={"paid": paid, "known": failed or record is not None or not ledger.forgets})
+
+
+def paid_by_another_row(context: Context, ledger: Ledger, *, fingerprint: str, sleep: Callable[[float], object]) -> Stop | None:
+    """Return why a clip without a record must not be submitted: another row may have paid for it, before the rows moved.
+
+    Only in a run that was cleared (``dag_run.clear_number``; Airflow 2.11 to 3.2 count clears of runs that had ended): rows do not move
+    otherwise.
+
+    :param fingerprint: of the request.
+    :param sleep: waits seconds.
+    """
+    if not _mapped(context) or ledger.shared or not getattr(context.get("dag_run"), "clear_number", 0):
+        return None
+    for look in range(LOOKS):
+        if look:
+            sleep(PAUSE)
+        for told in _told(context):
+            generation_id = told["paid"].get(fingerprint)
+            if generation_id is not None:
+                submitted = f"was submitted as {generation_id}" if generation_id else "may have been submitted"
+                why = f"this very request {submitted} under another map index of this run: rows have moved"
+                return Stop("unprotected", f"{why}, and only a `ledger_path` knows clips by their names")
+            if not told["known"]:
+                why = "the run was cleared, and nothing keeps a record of what its rows have submitted"
+                return Stop(
+                    "unprotected", f"{why} (a `ledger_path` does): if rows have moved, this clip is paid for under another map index"
+                )
+    return None
+
+
+def _told(context: Context) -> Iterator[Mapping[str, Any]]:
+    pulled = context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=KEY)
+    # Of a single row Airflow gives the value itself.
+    values = [pulled] if pulled is None or isinstance(pulled, Mapping) else list(pulled)
+    return (value for value in values if isinstance(value, Mapping))
+
+
+def _mapped(context: Context) -> bool:
+    map_index = context["ti"].map_index
+    return map_index is not None and map_index >= 0

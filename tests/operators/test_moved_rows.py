@@ -1,0 +1,200 @@
+"""Rows that move where there is no ledger path: what the other rows have paid for is not paid for under another map index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, BaseOperator
+
+from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, GenerationFailed, SubmissionStopped
+from airflow_provider_happyhorse.ledger.stores import NoLedger
+from airflow_provider_happyhorse.operators.moved_rows import LOOKS, PAUSE, _told, tell_other_rows
+from tests.dag_runs import run_dag
+from tests.emulator_process import EmulatorProcess
+from tests.operators.task_instances import QUICK, Store, Task
+
+KETTLE, TEAPOT = {"prompt": QUICK, "name": "kettle"}, {"prompt": QUICK.replace("kettle", "teapot"), "name": "teapot"}
+FIXED = {**TEAPOT, "prompt": QUICK.replace("kettle", "new")}
+
+Rows = Callable[..., list[Task]]
+
+
+@pytest.fixture(params=[True, False], ids=["with a state store", "without one"])
+def rows(request: pytest.FixtureRequest, connect: Callable[..., str]) -> Rows:
+    """Give the function that makes the task instances of a mapped task."""
+    connect()
+
+    def made(*requests: dict[str, Any], at: int = 0) -> list[Task]:
+        return [
+            Task(map_index=index, store=Store() if request.param else None, request=row, wait_for_completion=False)
+            for index, row in enumerate(requests, start=at)
+        ]
+
+    return made
+
+
+def meet(*tasks: Task) -> None:
+    for one in tasks:
+        one.ti.others = [other.ti for other in tasks if other is not one]
+
+
+def cleared(*tasks: Task) -> None:
+    for one in tasks:
+        one.clear_number += 1
+        if one.ti.try_number:
+            one.clear()
+
+
+class TestARowInsertedOnTop:
+    """Rows kettle, teapot become fixed, kettle, teapot: the last has no record."""
+
+    def test_the_last_row_stops_while_the_others_have_not_begun(self, rows: Rows, emulator: EmulatorProcess) -> None:
+        first, second = rows(KETTLE, TEAPOT)
+        for one in (first, second):
+            one.run()
+        (new,) = rows(TEAPOT, at=2)
+        meet(first, second, new)
+        cleared(first, second, new)
+        with pytest.raises(SubmissionStopped, match="rows have moved") as stopped:
+            new.run()
+        assert second.xcoms["generation_id"] in str(stopped.value)
+        assert "`ledger_path`" in str(stopped.value)
+        assert "`unprotected_retry`" in str(stopped.value)
+        assert new.slept == []
+        assert emulator.charged() == 2
+
+    def test_the_last_row_stops_when_the_others_have_stopped_before(self, rows: Rows, emulator: EmulatorProcess) -> None:
+        first, second = rows(KETTLE, TEAPOT)
+        for one in (first, second):
+            one.run()
+        (new,) = rows(TEAPOT, at=2)
+        meet(first, second, new)
+        cleared(first, second, new)
+        for one, row in ((first, FIXED), (second, KETTLE)):
+            with pytest.raises(SubmissionStopped):
+                one.run(request=row)
+        with pytest.raises(SubmissionStopped):
+            new.run()
+        assert emulator.charged() == 2
+
+    def test_the_last_row_waits_for_rows_that_are_about_to_tell(self, rows: Rows, emulator: EmulatorProcess) -> None:
+        first, second = rows(KETTLE, TEAPOT)
+        for one in (first, second):
+            one.run()
+        (new,) = rows(TEAPOT, at=2)
+        meet(first, second, new)
+        cleared(first, second, new)
+        for one in (first, second):
+            # Their tries have begun, which takes their XComs away, and have not come further.
+            one.ti.xcoms = {}
+        new.slept.clear()
+
+        def meanwhile(seconds: float) -> None:
+            new.slept.append(seconds)
+            for one, row in ((first, FIXED), (second, KETTLE)):
+                if not one.xcoms:
+                    with pytest.raises(SubmissionStopped):
+                        one.run(request=row)
+
+        new._operator._sleep_before_looking = staticmethod(meanwhile)  # type: ignore[attr-defined]
+        with pytest.raises(SubmissionStopped):
+            new.run()
+        assert new.slept == [PAUSE]
+        assert emulator.charged() == 2
+
+    def test_whose_word_lets_it_pay_pays(self, rows: Rows, emulator: EmulatorProcess) -> None:
+        (first,) = rows(KETTLE)
+        first.run()
+        (new,) = rows(KETTLE, at=1)
+        meet(first, new)
+        cleared(first, new)
+        with pytest.raises(SubmissionStopped):
+            new.run()
+        new.clear()
+        new.run(pay_again_on=["unprotected_retry"])
+        assert emulator.charged() == 2
+
+
+def test_a_row_in_doubt_may_be_this_one(rows: Rows, emulator: EmulatorProcess) -> None:
+    (first,) = rows(KETTLE)
+    emulator.fault("reset_before", method="POST")
+    with pytest.raises(AmbiguousSubmission):
+        first.run()
+    (new,) = rows(KETTLE, at=1)
+    meet(first, new)
+    cleared(first, new)
+    with pytest.raises(SubmissionStopped, match="may have been submitted"):
+        new.run()
+    assert emulator.charged() == 0
+
+
+def test_a_generation_that_has_failed_keeps_nobody_from_submitting(rows: Rows, emulator: EmulatorProcess) -> None:
+    (first,) = rows({**KETTLE, "prompt": f"{KETTLE['prompt']} [emulator: fail=1]"})
+    with pytest.raises(GenerationFailed):
+        first.run(wait_for_completion=True)
+    (new,) = rows(first.arguments["request"], at=1)
+    meet(first, new)
+    cleared(first, new)
+    new.run()
+    assert emulator.charged() == 2
+
+
+def test_a_run_that_was_cleared_before_anything_was_paid_submits_after_looking(rows: Rows, emulator: EmulatorProcess) -> None:
+    """The reader had failed: its rows are there for the first time."""
+    first, second = rows(KETTLE, TEAPOT)
+    meet(first, second)
+    cleared(first, second)
+    first.run()
+    assert first.slept == [PAUSE] * (LOOKS - 1)
+    second.run()
+    assert emulator.charged() == 2
+
+
+def test_a_run_that_was_not_cleared_does_not_look(rows: Rows, emulator: EmulatorProcess) -> None:
+    """Two rows may ask for the same."""
+    first, second = rows(KETTLE, {**KETTLE, "name": "another"})
+    meet(first, second)
+    first.run()
+    second.run()
+    assert first.slept == second.slept == []
+    assert emulator.charged() == 2
+
+
+def test_with_a_ledger_path_nothing_is_told_and_nothing_looked_for(
+    rows: Rows, connect: Callable[..., str], emulator: EmulatorProcess, tmp_path: Any
+) -> None:
+    connect(ledger_path=str(tmp_path))
+    first, second = rows(KETTLE, TEAPOT)
+    meet(first, second)
+    cleared(first, second)
+    for one in (first, second):
+        one.run()
+    assert first.slept == []
+    assert "happyhorse_paid" not in first.xcoms
+    assert emulator.charged() == 2
+
+
+class Looks(BaseOperator):
+    """Tells the others that it knows nothing, and counts who has told so."""
+
+    def __init__(self, *, number: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.number = number
+
+    def execute(self, context: Any) -> list[Any]:
+        tell_other_rows(context, NoLedger(), None)
+        return [dict(value) for value in _told(context)]
+
+
+@pytest.mark.airflow
+@pytest.mark.usefixtures("airflow_database")
+@pytest.mark.parametrize("count", [1, 3])
+def test_airflow_gives_the_rows_what_the_others_have_told(count: int) -> None:
+    with DAG("moved_rows", schedule=None) as dag:
+        Looks.partial(task_id="look").expand(number=list(range(count)))
+    run = run_dag(dag)
+    assert run.state == "success"
+    seen = sorted((run.xcom("look", map_index=index) for index in range(count)), key=len)
+    assert seen == [[{"paid": {}, "known": False}] * (index + 1) for index in range(count)]
