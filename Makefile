@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## a real Airflow generates and publishes a video, about a mi
 	@$(BIN)/python -m tests.live.demo $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 test: $(INSTALLED) ## the test suite on Airflow 3.3
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not live and not chaos" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile -m "not live and not chaos" $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## ruff: rules and format
 	@$(BIN)/ruff check
