@@ -151,7 +151,8 @@ class Poller:
     def _started(self) -> PollingRun:
         if self._run is None:
             self._run = PollingRun(self)
-            self._task = asyncio.get_running_loop().create_task(self._run.until_cancelled(), context=contextvars.Context())
+            name = f"happyhorse poller of {self.connection.conn_id}"
+            self._task = asyncio.get_running_loop().create_task(self._run.until_cancelled(), name=name, context=contextvars.Context())
             self._tasks.add(self._task)
             self._task.add_done_callback(self._tasks.discard)
         return self._run
