@@ -138,13 +138,14 @@ class Judge:
             return ""
         if any(decision.known and not decision.failed and decision.asked.same_request(now) for decision in mine):
             return "this very request is paid for"
+        in_doubt = last.open
+        if "ambiguous_submit" in words:
+            # Also where a person has let it go: both say that what may exist does not matter.
+            self._settle(decision for decision in mine if decision.open)
         if by.index in self.let_go or everything[-1].refused:
             return ""
-        if last.open:
-            if "ambiguous_submit" not in words:
-                return "nobody knows what became of the last one"
-            self._settle(decision for decision in mine if decision.open)
-            return ""
+        if in_doubt:
+            return "" if "ambiguous_submit" in words else "nobody knows what became of the last one"
         # An earlier request that is asked for again may be the one that has failed, whatever was paid for in between.
         if last.failed or any(decision.failed and decision.asked.same_request(now) for decision in mine):
             return "" if cleared or "failed_generation" in words else "a failed generation stands on a retry"

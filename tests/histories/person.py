@@ -17,6 +17,12 @@ def takes_the_way_out(world: World, instance: Instance, *, other: bool = False) 
     :param other: take the other way, where the message names two.
     """
     message, judge = instance.message, world.judge
+    if (target := _step_to_add(message)) and target.exists():
+        assert target not in instance.there, f"the message names a step that is there: {message}"
+        # A later try has written and died without a word: the message is out of date, and whoever sees the file asks for another.
+        world.tell(f"a person finds {target.parent.name}/{target.name} there already")
+        world.clears(instance)
+        return
     others = re.search(r"\(not ([\w, ]+), which this task has paid for", message)
     known = set(others[1].split(", ")) if others else set()
     words = [word for word in ("unprotected_retry", "ambiguous_submit", "failed_generation") if f"`{word}`" in message]
@@ -49,10 +55,8 @@ def takes_the_way_out(world: World, instance: Instance, *, other: bool = False) 
 
 def _writes(world: World, instance: Instance, says: Value) -> None:
     message = instance.message
-    if where := re.search(r"the ledger folder file://(\S+) .* add (\d{6}\.json)", message):
-        target = Path(where[1].replace("%20", " "), where[2])
+    if target := _step_to_add(message):
         target.parent.mkdir(parents=True, exist_ok=True)
-        assert not target.exists(), f"the message names a step that is there: {message}"
         target.write_text(json.dumps(says))
         world.tell(f"a person writes {says} as {target.parent.name}/{target.name}")
         return
@@ -60,3 +64,8 @@ def _writes(world: World, instance: Instance, says: Value) -> None:
     before = json.loads(world.entries[instance.index])
     world.entries[instance.index] = json.dumps({**before, **says})
     world.tell(f"a person writes {says} into the entry of {instance.index}")
+
+
+def _step_to_add(message: str) -> Path | None:
+    where = re.search(r"the ledger folder file://(\S+) .* add (\d{6}\.json)", message)
+    return Path(where[1].replace("%20", " "), where[2]) if where else None

@@ -30,6 +30,7 @@ class Instance:
 
     :param state: ``waiting`` (for its next try), ``running``, ``deferred``, ``failed``, ``success``.
     :param message: what its last try ended with.
+    :param there: the steps of all records when it did.
     """
 
     index: int
@@ -38,6 +39,7 @@ class Instance:
     state: str = "waiting"
     message: str = ""
     error: BaseException | None = None
+    there: frozenset[Path] = frozenset()
     tries: list[Try] = field(default_factory=list)
     result: Any = None
 
@@ -187,6 +189,7 @@ class World:
             instance.state = "waiting" if may_retry else "failed"
         if one.error is not None and not isinstance(one.error, Death):
             instance.error, instance.message = one.error, str(one.error)
+            instance.there = frozenset(self.folder.glob("ledger/**/*.json"))
 
     def clears(self, instance: Instance) -> None:
         """Clear it: a person, a backfill, `reset_dag_run`, a callback; nobody can tell which."""
