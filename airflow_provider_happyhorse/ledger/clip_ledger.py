@@ -6,6 +6,8 @@ name, say with ``take="{{ ti.try_number }}"``, is still a retry, so the task ins
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from airflow_provider_happyhorse.ledger.path import LedgerConflict, PathLedger
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stores import Ledger
@@ -19,16 +21,19 @@ class ClipLedger:
     :param before: where records were kept before there was a ``ledger_path``; read when the path has none, so that setting it forgets
         nothing.
     :param max_tries: ``ti.max_tries`` now; a record of ours with another one was cleared since.
+    :param unnamed: what the clip under this map index is called while the author gives it no name.
     """
 
     protects = True
     forgets = False
     shared = True
 
-    def __init__(self, *, own: PathLedger, clip: PathLedger | None, before: Ledger, max_tries: int) -> None:
+    def __init__(self, *, own: PathLedger, clip: PathLedger | None, before: Ledger, max_tries: int, unnamed: str) -> None:
         self._own, self._clip, self._before, self._max_tries = own, clip, before, max_tries
+        self._unnamed = unnamed
         self._under_another_name = False
         self._name_is_taken = False
+        self._own_decides = False
 
     def read(self) -> Record | None:
         """Return the record that decides about this try.
@@ -38,11 +43,19 @@ class ClipLedger:
         """
         own = self._own.read()
         named = self._clip.read() if self._clip is not None else own
-        self._under_another_name = self._name_is_taken = False
-        if self._clip is not None and own is not None and self._goes_on(own) and not _same(own, named):
-            self._under_another_name, self._name_is_taken = True, named is not None
+        self._under_another_name = self._name_is_taken = self._own_decides = False
+        if self._clip is None or own is None:
+            return named or self._before.read()
+        # Before it had a name, the map index was all that this clip was known by.
+        nameless = own.name in ("", self._unnamed)
+        if self._goes_on(own) and not _same(own, named):
+            self._under_another_name, self._name_is_taken = not nameless or named is not None, named is not None
+            self._own_decides = True
             return own
-        return named if named is not None or own is not None else self._before.read()
+        if named is not None:
+            return named
+        self._own_decides = nameless
+        return own if nameless else self._paid_before_the_path()
 
     def write(self, record: Record) -> None:
         """Keep the next step: first under the name, where of two tries only one can write it.
@@ -55,18 +68,25 @@ class ClipLedger:
             raise LedgerConflict(f"the name {record.name!r} has a record of another submission by now")
         if self._clip is not None and (sends or not self._under_another_name):
             self._clip.write(record)
-            self._under_another_name = False
+            self._under_another_name = self._own_decides = False
         self._own.write(record)
 
     def where(self) -> str:
         """Return where a person finds and changes it."""
-        ledger = self._own if self._clip is None or self._under_another_name else self._clip
+        ledger = self._own if self._clip is None or self._own_decides else self._clip
         return ledger.where()
 
     def claim(self, service: str, generation_id: str) -> bool:
         """Claim a generation for this clip, for good; False when another clip has it."""
         ledger = self._clip or self._own
         return ledger.claim(service, generation_id, ledger.clip)
+
+    def _paid_before_the_path(self) -> Record | None:
+        """Return what this map index paid for before there was a path; whatever else it was up to, its own records tell better."""
+        earlier = self._before.read()
+        if earlier is None or not (paid := earlier.paid()):
+            return None
+        return replace(earlier, state=RecordState.NOT_SENT, fingerprint="", name="", facts={}, detail="", sent={}, others=paid)
 
     def _goes_on(self, own: Record) -> bool:
         # A person's step names no try; the id in it counts until a try has gone on with it, whatever the clip is called by now.

@@ -98,7 +98,7 @@ def decide(now: Situation) -> Decision:
         return _left_behind(now, record)
     match record.state:
         case RecordState.NOT_SENT:
-            return _earlier(now, record) or _moved(now, record) or Submit("an earlier try was provably not accepted")
+            return _earlier(now, record) or _moved(now, record) or Submit("no earlier try has submitted it")
         case RecordState.INTENT | RecordState.AMBIGUOUS:
             return _after_ambiguity(now, record)
         case RecordState.FAILED:

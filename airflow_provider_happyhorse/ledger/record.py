@@ -162,6 +162,11 @@ def _facts(stored: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
+def unnamed(task_id: str, map_index: int) -> str:
+    """Return what a clip is called to which the author gives no name."""
+    return f"{task_id}-{map_index}" if map_index >= 0 else task_id
+
+
 def fingerprint(*, kind: str, service: str, base_url: str, take: str, request: Mapping[str, Any]) -> str:
     """Return what makes two requests the same: service, base URL, take, and every field that is given.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_happyhorse._compat import TaskStateStore, never_expire, state_store_forgets_success, task_state_store
 from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
-from airflow_provider_happyhorse.ledger.record import Record
+from airflow_provider_happyhorse.ledger.record import Record, unnamed
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse.ledger.spend import SpendLog
@@ -134,7 +134,8 @@ def ledger_for(context: Mapping[str, Any], *, ledger_path: str = "", name: str |
         "before": kept_by_airflow,
     }
     named = None if name is None else PathLedger(**where, name=name, take=take)
-    return ClipLedger(own=PathLedger(**where, name=None, take=""), clip=named, before=kept_by_airflow, max_tries=ti.max_tries)
+    own, nameless = PathLedger(**where, name=None, take=""), unnamed(ti.task_id, where["map_index"])
+    return ClipLedger(own=own, clip=named, before=kept_by_airflow, max_tries=ti.max_tries, unnamed=nameless)
 
 
 def spend_log_for(context: Mapping[str, Any], *, ledger_path: str) -> SpendLog | None:

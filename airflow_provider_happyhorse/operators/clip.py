@@ -13,6 +13,7 @@ from airflow_provider_happyhorse.api.pricing import Estimate
 from airflow_provider_happyhorse.api.service import Service, services
 from airflow_provider_happyhorse.api.table_values import BESIDES, is_unset, number
 from airflow_provider_happyhorse.ledger.decision import PAY_AGAIN_WORDS, PayAgain
+from airflow_provider_happyhorse.ledger.record import unnamed
 from airflow_provider_happyhorse.operators.literals import is_literal, literal_fields
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ def read_identity(asked: Asked, *, task_id: str, map_index: int) -> Identity:
     besides = _merged(asked)[1]
     name = read_name(besides["name"])[0]
     take = "" if is_unset(besides["take"]) else str(besides["take"]).strip()
-    mapped = map_index >= 0
-    return Identity(name=name or (f"{task_id}-{map_index}" if mapped else task_id), named=bool(name) or not mapped, take=take)
+    return Identity(name=name or unnamed(task_id, map_index), named=bool(name) or map_index < 0, take=take)
 
 
 def read_clip(asked: Asked, *, kind: Kind, name: str, settings: ConnectionSettings) -> tuple[Clip | None, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,6 +46,17 @@ def task(connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path) -
 
 def steps(ledger: Path) -> list[str]:
     return [json.loads(path.read_text())["state"] for path in sorted(ledger.glob("ledger/*/*/*/-1/*.json"))]
+
+
+def as_told(stopped: BaseException, says: dict[str, str] | None = None) -> None:
+    """Add the step that a message names, with what it says."""
+    where = re.search(r"the ledger folder file://(.*?) \(change .*? add (\d{6}\.json)", str(stopped))
+    literally = re.search(r'set (\{"state": .*?\}) in', str(stopped))
+    assert where
+    step = Path(where[1], where[2])
+    step.parent.mkdir(exist_ok=True)
+    assert not step.exists()
+    step.write_text(json.dumps(says) if says else literally[1] if literally else "")
 
 
 class TestARetry:
@@ -164,6 +176,66 @@ def test_rows_without_names_stop_when_they_have_moved(task: Callable[..., Task],
     running.clear()
     with pytest.raises(SubmissionStopped, match="`name`"):
         running.run(request={"prompt": f"{QUICK} and tea"})
+    assert emulator.charged() == 1
+
+
+class TestNamesThatAreGivenLater:
+    """A stop for rows that have moved says: give them names. What was paid for under a map index is not paid for again then."""
+
+    def test_pay_for_no_row_again(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+        running = task(prompt=None, request={"prompt": QUICK}, map_index=0)
+        first = running.run()["generation_id"]
+        for name in ("kettle", "kettle", "kettle"):
+            running.clear()
+            assert running.run(request={"prompt": QUICK, "name": name})["generation_id"] == first
+        assert emulator.charged() == 1
+
+    def test_stop_where_the_rows_have_moved_and_a_person_lets_the_new_one_through(
+        self, task: Callable[..., Task], emulator: EmulatorProcess
+    ) -> None:
+        running = task(prompt=None, request={"prompt": QUICK}, map_index=0)
+        running.run()
+        running.clear()
+        new = {"prompt": f"{QUICK} and tea", "name": "tea"}
+        with pytest.raises(SubmissionStopped, match="rows have moved") as stopped:
+            running.run(request=new)
+        assert emulator.charged() == 1
+        as_told(stopped.value)
+        running.clear()
+        assert running.run(request=new)["name"] == "tea"
+        assert emulator.charged() == 2
+
+    def test_go_on_with_a_video_that_a_person_has_found(self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path) -> None:
+        connect("happyhorse.app", ledger_path=str(ledger))
+        request = {"model": "happyhorse-1.0/video", "mode": "pro", "duration": 5, "aspect_ratio": "16:9", "prompt": QUICK}
+        running = Task(prompt=None, request=request, map_index=0)
+        emulator.fault("reset_after", method="POST")
+        with pytest.raises(AmbiguousSubmission):
+            running.run()
+        paid = emulator.state()["jobs"][0]["id"]
+        running.clear()
+        named = {**request, "name": "kettle"}
+        with pytest.raises(AmbiguousSubmission, match="/0/") as stopped:
+            running.run(request=named)
+        as_told(stopped.value, {"state": "submitted", "generation_id": paid})
+        for _ in range(3):
+            running.clear()
+            assert running.run(request=named)["generation_id"] == paid
+        assert emulator.charged() == 1
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the task state store came with Airflow 3.3")
+def test_what_was_paid_for_before_there_was_a_path_is_known_under_every_take(
+    connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path
+) -> None:
+    connect()
+    running = Task(prompt=None, request={"prompt": QUICK, "name": "kettle"}, map_index=0, store=Store())
+    first = running.run()["generation_id"]
+    connect(ledger_path=str(ledger))
+    # A retry, or a clear that leaves no trace, goes on with it under the other take; only then is that one asked for itself.
+    assert running.run(take="2")["generation_id"] == first
+    running.clear()
+    assert running.run(take="")["generation_id"] == first
     assert emulator.charged() == 1
 
 
