@@ -25,9 +25,10 @@ def nothing_paid_is_forgotten(world: World) -> None:
             logs = "\n".join(one.log.text() for instance in world.instances for one in instance.tries)
             assert decision.job.id in logs, f"failed, and nothing says so: {decision}"
             continue
-        assert not decision.known, f"its id was on record and is on none now: {decision}"
         by = (decision.by.index, decision.by.number)
         leads_to_it = any((step.get("map_index"), step.get("try_number")) == by for step in stopped)
+        # Of two records in doubt about it, a person has resolved the one, and another clip has it now; the other still stops.
+        assert not decision.known or (decision.named and leads_to_it), f"its id was on record and is on none now: {decision}"
         assert leads_to_it or decision.job.id in decision.by.log.text("ERROR"), f"no record leads to it: {decision}"
 
 
