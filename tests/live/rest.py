@@ -65,9 +65,14 @@ class AirflowRest:
         return run
 
     def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
-        """Return the newest try of every task instance, mapped ones included (at most 1000)."""
-        instances: list[Json] = self.call("GET", f"{_run(dag_id, run_id)}/taskInstances", parameters={"limit": "1000"})["task_instances"]
-        return instances
+        """Return the newest try of every task instance, mapped ones included; Airflow gives at most 100 of them a page."""
+        instances: list[Json] = []
+        while True:
+            parameters = {"limit": "100", "offset": str(len(instances)), "order_by": "map_index"}  # a new try has another id
+            page = self.call("GET", f"{_run(dag_id, run_id)}/taskInstances", parameters=parameters)
+            instances += page["task_instances"]
+            if not page["task_instances"] or len(instances) >= page["total_entries"]:
+                return instances
 
     def states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Return task id -> state of the unmapped tasks of a run, ``none`` before anything has happened."""

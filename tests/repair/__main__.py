@@ -147,8 +147,6 @@ def main(arguments: list[str]) -> int:
             home=folder / "airflow",
             dags_folder=folder / "dags",
             environment={
-                # All task instances are read at once; otherwise 100 are the most of a page.
-                "AIRFLOW__API__MAXIMUM_PAGE_LIMIT": "1000",
                 **{f"AIRFLOW_CONN_{dag_id.upper()}": _connection(emulator, dag_id, folder / "ledger") for dag_id in chosen},
             },
             parallelism=4,
