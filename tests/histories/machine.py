@@ -24,7 +24,7 @@ from tests.histories.storage import SeamedObjects
 from tests.histories.tries import Order, Try
 from tests.histories.world import Instance, World
 
-STORAGES = ["path", "none", *(["store", "both"] if AIRFLOW_V_3_3_PLUS else [])]
+STORAGES = ["none", "path", *(["store", "both"] if AIRFLOW_V_3_3_PLUS else ["path"])]
 
 orders = st.sampled_from(list(Order))
 seams = st.integers(0, 12)
@@ -135,6 +135,24 @@ class Histories(RuleBasedStateMachine):
     def something_happens_when_a_wait_is_over(self, pick: int, at: int, order: Order) -> None:
         if instance := self.one_of(pick, "deferred"):
             self.something_happens(instance, self.world.resumes(instance), at, order)
+
+    @rule(pick=picks, cleared=st.booleans())
+    def a_wait_runs_out_and_the_retry_asks_for_something_else(self, pick: int, cleared: bool) -> None:
+        """An everyday retry that the other rules come by too seldom; ``cleared``: after a clear that has found the video."""
+        if instance := self.one_of(pick, "waiting", "deferred"):
+            self.world.service.answer = "accepted"
+            self.world.retries = max(1, self.world.retries)
+            if instance.state == "waiting":
+                self.world.runs_to_the_end(instance, self.world.begins(instance))
+            if cleared:
+                self.world.clears(instance)
+                self.world.runs_to_the_end(instance, self.world.begins(instance))
+            if instance.state == "deferred":
+                self.world.runs_to_the_end(instance, self.world.resumes(instance, timeout=True))
+            clip, version = self.world.rows[self.world.place(instance)]["prompt"].split()
+            self.world.rows[self.world.place(instance)]["prompt"] = f"{clip} {int(version) % 3 + 1}"
+            if instance.state == "waiting":
+                self.world.runs_to_the_end(instance, self.world.begins(instance))
 
     # Clears, by whomever.
 
