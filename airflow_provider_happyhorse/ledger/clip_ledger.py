@@ -21,6 +21,7 @@ class ClipLedger:
     :param before: where records were kept before there was a ``ledger_path``; read when the path has none, so that setting it forgets
         nothing.
     :param max_tries: ``ti.max_tries`` now; a record of ours with another one was cleared since.
+    :param name: of the clip, None for none.
     :param unnamed: what the clip under this map index is called while the author gives it no name.
     """
 
@@ -28,9 +29,9 @@ class ClipLedger:
     forgets = False
     shared = True
 
-    def __init__(self, *, own: PathLedger, clip: PathLedger | None, before: Ledger, max_tries: int, unnamed: str) -> None:
+    def __init__(self, *, own: PathLedger, clip: PathLedger | None, before: Ledger, max_tries: int, name: str | None, unnamed: str) -> None:
         self._own, self._clip, self._before, self._max_tries = own, clip, before, max_tries
-        self._unnamed = unnamed
+        self._name, self._unnamed = name, unnamed
         self._under_another_name = False
         self._name_is_taken = False
         self._own_decides = False
@@ -54,8 +55,10 @@ class ClipLedger:
             return own
         if named is not None:
             return named
-        self._own_decides = nameless
-        return own if nameless else self._paid_before_the_path()
+        # A person has let this clip through where rows had moved; what the others under this map index paid for is kept with it.
+        let_through = own.try_number == 0 and own.name == self._name
+        self._own_decides = nameless or let_through
+        return own if self._own_decides else self._paid_before_the_path()
 
     def write(self, record: Record) -> None:
         """Keep the next step: first under the name, where of two tries only one can write it.

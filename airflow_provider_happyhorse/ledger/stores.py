@@ -135,7 +135,7 @@ def ledger_for(context: Mapping[str, Any], *, ledger_path: str = "", name: str |
     }
     named = None if name is None else PathLedger(**where, name=name, take=take)
     own, nameless = PathLedger(**where, name=None, take=""), unnamed(ti.task_id, where["map_index"])
-    return ClipLedger(own=own, clip=named, before=kept_by_airflow, max_tries=ti.max_tries, unnamed=nameless)
+    return ClipLedger(own=own, clip=named, before=kept_by_airflow, max_tries=ti.max_tries, name=name, unnamed=nameless)
 
 
 def spend_log_for(context: Mapping[str, Any], *, ledger_path: str) -> SpendLog | None:

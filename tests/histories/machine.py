@@ -204,6 +204,12 @@ class Histories(RuleBasedStateMachine):
         row = self.world.rows[pick % len(self.world.rows)]
         row["name"] = row["name"].rstrip("'") + ("" if row["name"].endswith("'") else "'")
 
+    @precondition(lambda self: self.world.mapped and not self.world.named)
+    @rule()
+    def the_rows_are_given_names(self) -> None:
+        """What a stop for rows that have moved advises."""
+        self.world.named = True
+
     @precondition(lambda self: self.world.has_store and not self.world.on_path)
     @rule()
     def a_ledger_path_is_set(self) -> None:

@@ -27,8 +27,7 @@ def nothing_paid_is_forgotten(world: World) -> None:
             continue
         by = (decision.by.index, decision.by.number)
         leads_to_it = any((step.get("map_index"), step.get("try_number")) == by for step in stopped)
-        # Of two records in doubt about it, a person has resolved the one, and another clip has it now; the other still stops.
-        assert not decision.known or (decision.named and leads_to_it), f"its id was on record and is on none now: {decision}"
+        assert not decision.known, f"its id was on record and is on none now: {decision}"
         assert leads_to_it or decision.job.id in decision.by.log.text("ERROR"), f"no record leads to it: {decision}"
 
 

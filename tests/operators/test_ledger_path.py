@@ -194,7 +194,7 @@ class TestNamesThatAreGivenLater:
         self, task: Callable[..., Task], emulator: EmulatorProcess
     ) -> None:
         running = task(prompt=None, request={"prompt": QUICK}, map_index=0)
-        running.run()
+        first = running.run()["generation_id"]
         running.clear()
         new = {"prompt": f"{QUICK} and tea", "name": "tea"}
         with pytest.raises(SubmissionStopped, match="rows have moved") as stopped:
@@ -203,6 +203,10 @@ class TestNamesThatAreGivenLater:
         as_told(stopped.value)
         running.clear()
         assert running.run(request=new)["name"] == "tea"
+        assert emulator.charged() == 2
+        # What the clip before it had paid for is still on record.
+        running.clear()
+        assert running.run(request={"prompt": QUICK, "name": "tea"})["generation_id"] == first
         assert emulator.charged() == 2
 
     def test_go_on_with_a_video_that_a_person_has_found(self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path) -> None:
