@@ -67,6 +67,8 @@ class Judge:
     cleared: set[int] = field(default_factory=set)
     #: Map indexes of which a person has written that nothing was sent.
     let_go: set[int] = field(default_factory=set)
+    #: What was last gone on with, by clip and by map index; after A, B and A again it is not what was last paid for.
+    gone_on: dict[Hashable, Decision] = field(default_factory=dict)
 
     def of(self, job_id: str) -> Decision:
         return next(decision for decision in self.decisions if decision.job and decision.job.id == job_id)
@@ -86,6 +88,7 @@ class Judge:
             decision = self.of(paid)
             decision.known = True
             decision.failed |= state == "failed"
+            self.gone_on[by.world.clip(by)] = self.gone_on[by.index] = decision
             if (decision.by.index, decision.by.number) != (by.index, by.number):
                 self.cleared.discard(by.index)
                 if "ambiguous_submit" in by.asked.words:
@@ -129,6 +132,9 @@ class Judge:
             if decision.clip == clip
             or (decision.by.index == by.index and not (free and (isinstance(decision.clip, tuple) or decision.asked.take != now.take)))
         ]
+        if not world.protected:
+            # Where nothing is kept, a try that was left behind cannot see the one after it, for which the author needed a word.
+            everything = [decision for decision in everything if decision.by.number <= by.number]
         mine = [decision for decision in everything if not (decision.refused or decision.settled)]
         if not mine:
             return ""
@@ -147,7 +153,8 @@ class Judge:
         if in_doubt:
             return "" if "ambiguous_submit" in words else "nobody knows what became of the last one"
         # An earlier request that is asked for again may be the one that has failed, whatever was paid for in between.
-        if last.failed or any(decision.failed and decision.asked.same_request(now) for decision in mine):
+        gone_on = [one for one in mine if one in (self.gone_on.get(clip), self.gone_on.get(by.index))]
+        if any(one.failed for one in (last, *gone_on)) or any(one.failed and one.asked.same_request(now) for one in mine):
             return "" if cleared or "failed_generation" in words else "a failed generation stands on a retry"
         if not cleared:
             return "a retry never submits a second time"
