@@ -136,6 +136,11 @@ class Judge:
             # Where nothing is kept, a try that was left behind cannot see the one after it, for which the author needed a word.
             everything = [decision for decision in everything if decision.by.number <= by.number]
         mine = [decision for decision in everything if not (decision.refused or decision.settled)]
+        in_doubt = bool(mine) and mine[-1].open
+        if "ambiguous_submit" in words:
+            # Also where a person has let it go, and what the map index was all that was known of: neither matters to the author.
+            known_by = (clip, by.index)
+            self._settle(one for one in self.decisions if one.open and (one in mine or one.clip in known_by))
         if not mine:
             return ""
         last = mine[-1]
@@ -144,10 +149,6 @@ class Judge:
             return ""
         if any(decision.known and not decision.failed and decision.asked.same_request(now) for decision in mine):
             return "this very request is paid for"
-        in_doubt = last.open
-        if "ambiguous_submit" in words:
-            # Also where a person has let it go: both say that what may exist does not matter.
-            self._settle(decision for decision in mine if decision.open)
         if by.index in self.let_go or everything[-1].refused:
             return ""
         if in_doubt:
