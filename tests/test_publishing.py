@@ -103,6 +103,8 @@ class TestWhatIsPublished:
             "uri": uri,
             "uris": [uri],
             "sidecar_uri": f"file://{tmp_path}/clips/{FILE}.json",
+            "poster_uri": None,
+            "preview_uri": None,
             **facts(VIDEO),
             "credits": None,
             "credits_estimated": 200,
@@ -138,8 +140,10 @@ class TestWhatIsPublished:
             "aspect_ratio": "16:9",
             "credits": None,
             "credits_estimated": 200,
-            "files": [{"file": "shoe-01--n92abc.mp4", **facts(VIDEO)}],
+            "files": [{"file": "shoe-01--n92abc.mp4", **facts(VIDEO), "poster": None, "preview": None}],
             **facts(VIDEO),
+            "poster": None,
+            "preview": None,
             "submitted_at": "2026-11-20T11:58:00+00:00",
             "completed_at": "2026-11-20T11:59:40+00:00",
             "published_at": "2026-11-20T12:00:00+00:00",
@@ -505,6 +509,28 @@ class TestSidecar:
         document["files"][0]["file"] = "../../etc/passwd"
         with pytest.raises(NotASidecar):
             read_sidecar(encoded(document))
+
+    @pytest.mark.parametrize("name", ["../x.jpg", 7])
+    def test_a_picture_in_it_cannot_point_elsewhere_either(self, name: object) -> None:
+        document = self.document()
+        document["files"][0]["poster"] = name
+        with pytest.raises(NotASidecar):
+            read_sidecar(encoded(document))
+
+    def test_one_from_before_there_were_pictures_is_read(self) -> None:
+        document = self.document()
+        del document["files"][0]["poster"], document["files"][0]["preview"]
+        assert read_sidecar(encoded(document)).files[0].poster is None
+
+    def test_one_that_names_more_pictures_tells_of_a_file_and_one_that_names_fewer_does_not(self) -> None:
+        without = read_sidecar(encoded(self.document()))
+        document = self.document()
+        document["files"][0]["poster"] = "x.poster.jpg"
+        with_one = read_sidecar(encoded(document))
+        assert with_one.tells_of(without.files)
+        assert with_one.tells_of(with_one.files)
+        assert not without.tells_of(with_one.files)
+        assert not with_one.tells_of([*with_one.files, *with_one.files])
 
     def test_what_was_written_is_read_back(self) -> None:
         document = self.document()

@@ -27,9 +27,12 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
     :param generation: the id, or the whole result of the step before (``generate.output``).
     :param destination: a folder ending in ``/`` (``<dag_id>/<run_id>/<name>--<generation_id>.<ext>`` below it), or the exact object.
     :param if_exists: ``skip``: the same generation is a no-op and another under the name fails; ``overwrite`` replaces it.
+    :param previews: also publish ``<stem>.poster.jpg`` and an animated ``<stem>.preview.webp`` beside every video. They need the extra
+        ``emulator``; what goes wrong with them is a warning, and the video is published all the same.
     :param happyhorse_conn_id: None takes the connection from the result, or ``happyhorse_default`` when only an id is given.
-    :return: ``generation_id``, ``name``, ``service``, ``uri``, ``uris``, ``sidecar_uri``, ``bytes``, ``sha256``, ``content_type``,
-        ``seconds``, ``width``, ``height``, ``credits``, ``credits_estimated``, ``published_at``, ``already_there``.
+    :return: ``generation_id``, ``name``, ``service``, ``uri``, ``uris``, ``sidecar_uri``, ``poster_uri``, ``preview_uri``, ``bytes``,
+        ``sha256``, ``content_type``, ``seconds``, ``width``, ``height``, ``credits``, ``credits_estimated``, ``published_at``,
+        ``already_there``.
     :raises PublishRefused: what came is no video or image, or another generation has the name, ...; another try meets the same.
     :raises PublishFailed: the network or a storage failed; a retry may help. Nothing partial is visible in either case.
     """
@@ -43,6 +46,7 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
         generation: str | Mapping[str, Any],
         destination: str,
         if_exists: str = "skip",
+        previews: bool = False,
         happyhorse_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -50,9 +54,12 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
         self.generation = generation
         self.destination = destination
         self.if_exists = if_exists
+        self.previews = previews
         self.happyhorse_conn_id = happyhorse_conn_id
         if is_literal(if_exists) and if_exists not in ("skip", "overwrite"):
             raise InvalidArguments(f"task {self.task_id!r}: `if_exists` must be skip or overwrite, not {if_exists!r}")
+        if not isinstance(previews, bool):
+            raise InvalidArguments(f"task {self.task_id!r}: `previews` must be True or False, not {previews!r}")
         if is_literal(destination) and not (isinstance(destination, str) and destination.strip()):
             raise InvalidArguments(f"task {self.task_id!r}: `destination` must be a folder ending in / or an object, not {destination!r}")
 
@@ -66,19 +73,28 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
             raise InvalidArguments(f"task {self.task_id!r}: {problem}") from problem
         hook = HappyHorseHook(self.happyhorse_conn_id or reference.happyhorse_conn_id or HappyHorseHook.default_conn_name)
         known = {**reference.known, "generation_id": reference.generation_id}
-        published = publish_result(context, known, destination=self.destination, if_exists=self.if_exists, hook=hook, log=self.log)
+        published = publish_result(
+            context, known, destination=self.destination, if_exists=self.if_exists, previews=self.previews, hook=hook, log=self.log
+        )
         self._tell(context, known, published)
         return published
 
 
 def publish_result(
-    context: Context, known: Mapping[str, Any], *, destination: str, if_exists: str, hook: HappyHorseHook, log: TaskLog
+    context: Context,
+    known: Mapping[str, Any],
+    *,
+    destination: str,
+    if_exists: str,
+    hook: HappyHorseHook,
+    log: TaskLog,
+    previews: bool = False,
 ) -> dict[str, Any]:
     """Publish a result as the running task instance.
 
     :param known: the flat result; what it lacks (after a publish by id alone) is asked of the service.
     """
-    from airflow_provider_happyhorse.publishing.publish import DownloadRules, Where, publish
+    from airflow_provider_happyhorse.publishing.publish import DownloadRules, PreviewRules, Where, publish
 
     ti = context["ti"]
     try:
@@ -107,6 +123,7 @@ def publish_result(
         guard=rules,
         now=lambda: datetime.now(UTC),
         log=log,
+        previews=PreviewRules() if previews else None,
     )
 
 

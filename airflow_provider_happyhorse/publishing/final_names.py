@@ -70,6 +70,7 @@ class FinalNames:
     def result(self, document: Mapping[str, Any], *, already_there: bool) -> dict[str, Any]:
         """Return the publish operator's result from the sidecar's document."""
         uris = [self.store.uri(self.beside(entry["file"])) for entry in document["files"]]
+        pictures = {key: document.get(key) for key in ("poster", "preview")}
         carried = ("generation_id", "name", "service")
         facts = ("bytes", "sha256", "content_type", "seconds", "width", "height", "credits", "credits_estimated", "published_at")
         return {
@@ -77,6 +78,7 @@ class FinalNames:
             "uri": uris[0],
             "uris": uris,
             "sidecar_uri": self.store.uri(self.sidecar),
+            **{f"{key}_uri": file and self.store.uri(self.beside(file)) for key, file in pictures.items()},
             **{key: document.get(key) for key in facts},
             "already_there": already_there,
         }

@@ -15,6 +15,7 @@ from airflow_provider_happyhorse.exceptions import PublishFailed, PublishRefused
 from airflow_provider_happyhorse.media.facts import NotMedia, inspect_media
 from airflow_provider_happyhorse.publishing.final_names import FinalNames, Refused
 from airflow_provider_happyhorse.publishing.layout import Where
+from airflow_provider_happyhorse.publishing.previews import PreviewRules, Previews
 from airflow_provider_happyhorse.publishing.visible import Ready, UnderTheName
 from airflow_provider_happyhorse.results import money
 from airflow_provider_happyhorse.storage.stores import StorageUnavailable, locate
@@ -26,7 +27,7 @@ from airflow_provider_happyhorse.transports.download import (
     download,
 )
 
-__all__ = ["DownloadRules", "Where", "publish"]
+__all__ = ["DownloadRules", "PreviewRules", "Where", "publish"]
 
 IF_EXISTS = ("skip", "overwrite")
 #: Neither service documents how many results one generation may have; happyhorse.app answers with a list.
@@ -43,6 +44,7 @@ def publish(
     guard: DownloadRules,
     now: Callable[[], datetime],
     log: TaskLog,
+    previews: PreviewRules | None = None,
 ) -> dict[str, Any]:
     """Publish a generation and return what the publish operator returns; publishing the same one again changes nothing.
 
@@ -53,6 +55,7 @@ def publish(
     :param if_exists: ``skip``: the same generation is a no-op, anything else under the name is refused. ``overwrite``: it is replaced.
     :param fresh_urls: asks the service for the result's URLs; called at most once, when there are none or one has expired.
     :param now: the current time, aware.
+    :param previews: also publish a poster and an animated preview beside every video; what goes wrong with them is a warning.
     :raises PublishRefused: trying again changes nothing (not a video, refused address, name taken, too large, nothing there, ...).
     :raises PublishFailed: the network, the CDN or the storage failed; a retry may help and costs no credits.
     """
@@ -64,7 +67,10 @@ def publish(
     label = f"[{generation.get('name') or where.task_id}] {generation['generation_id']}"
     try:
         place = FinalNames.of(locate(destination), generation, where)
-        publication = _Publication(generation, place, where, fresh_urls, guard, overwrite=if_exists == "overwrite")
+        overwrite = if_exists == "overwrite"
+        pictures = Previews(previews, place.store, overwrite=overwrite, warn=lambda why: log.warning("%s is published %s", label, why))
+        name = UnderTheName(generation, place, where, pictures, overwrite=overwrite)
+        publication = _Publication(generation, place, name, fresh_urls, guard)
         document, already_there = publication.run(now)
     except (Refused, PublishRefused, ResultRefused, ResultExpired) as error:
         raise PublishRefused(_story(label, destination, error, generation)) from error
@@ -82,15 +88,13 @@ class _Publication:
         self,
         generation: Mapping[str, Any],
         place: FinalNames,
-        where: Where,
+        name: UnderTheName,
         fresh_urls: Callable[[], Sequence[str]],
         guard: DownloadRules,
-        *,
-        overwrite: bool,
     ) -> None:
         self._generation = generation
         self._place = place
-        self._name = UnderTheName(generation, place, where, overwrite=overwrite)
+        self._name = name
         self._fresh_urls = fresh_urls
         self._guard = guard
 
@@ -136,7 +140,7 @@ class _Publication:
                     facts = inspect_media(file)
                 except NotMedia as error:
                     raise Refused(f"What the service's URL delivered is no whole MP4, PNG, JPEG or WebP but: {error}.") from error
-            ready.append(Ready(upload, facts, self._place.path(facts, number, len(urls))))
+            ready.append(Ready(upload, facts, self._place.path(facts, number, len(urls)), stem))
         return ready
 
 

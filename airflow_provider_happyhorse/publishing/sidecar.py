@@ -12,9 +12,11 @@ Schema 1 (``sidecar.schema.json`` beside this module), all keys always present, 
       "credits": 200, "credits_estimated": 200,
       "files": [                     one per result, in the service's order; names are relative to the sidecar
         {"file": "shoe-01--n92abc.mp4", "bytes": 1948213, "sha256": "12ab...", "content_type": "video/mp4",
-         "seconds": 5.04, "width": 1280, "height": 720}
+         "seconds": 5.04, "width": 1280, "height": 720,
+         "poster": "shoe-01--n92abc.poster.jpg", "preview": "shoe-01--n92abc.preview.webp"}      null without previews
       ],
       "bytes": ..., "sha256": ..., "content_type": ..., "seconds": ..., "width": ..., "height": ...,      of the first file
+      "poster": ..., "preview": ...,
       "submitted_at": ..., "completed_at": ..., "published_at": ...,      ISO 8601
       "ai_generated": true           for disclosure duties such as Article 50 of the EU AI Act
     }
@@ -26,7 +28,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,11 +42,15 @@ LONGEST = 1 << 20
 #: Taken over from the generation's result as they are.
 _CARRIED = ("kind", "model", "duration", "aspect_ratio", "credits", "credits_estimated", "submitted_at", "completed_at")
 _FACTS = ("bytes", "sha256", "content_type", "seconds", "width", "height")
+_PICTURES = ("poster", "preview")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFile:
-    """One published object: its name beside the sidecar, size in bytes, SHA-256 in hexadecimal, and what its content says."""
+    """One published object: its name beside the sidecar, size in bytes, SHA-256 in hexadecimal, and what its content says.
+
+    :param poster: name of the picture of it beside the sidecar, None without one; ``preview`` is the same for the moving one.
+    """
 
     file: str
     bytes: int
@@ -53,6 +59,8 @@ class PublishedFile:
     seconds: float | None
     width: int
     height: int
+    poster: str | None = None
+    preview: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,14 @@ class Sidecar:
         """Return whether it belongs to this generation; an unknown service matches any."""
         services = {self.service, generation.get("service")} - {None, ""}
         return self.generation_id == generation["generation_id"] and len(services) < 2
+
+    def tells_of(self, files: Sequence[PublishedFile]) -> bool:
+        """Return whether it lists these files, and names all their pictures; it may name more."""
+        named = [
+            replace(mine, poster=mine.poster or theirs.poster, preview=mine.preview or theirs.preview)
+            for mine, theirs in zip(files, self.files, strict=False)
+        ]
+        return len(files) == len(self.files) and tuple(named) == self.files
 
 
 class NotASidecar(Exception):
@@ -94,7 +110,7 @@ def new_sidecar(generation: Mapping[str, Any], files: Sequence[PublishedFile], *
         "request_from": generation.get("request_from", "submission") if known else None,
         **{key: generation.get(key) for key in _CARRIED},
         "files": [asdict(file) for file in files],
-        **{key: first[key] for key in _FACTS},
+        **{key: first[key] for key in (*_FACTS, *_PICTURES)},
         "published_at": published_at,
         "ai_generated": True,
     }
@@ -133,7 +149,10 @@ def read_sidecar(stored: bytes) -> Sidecar:
 def _file(entry: Mapping[str, Any]) -> PublishedFile:
     if not isinstance(entry["file"], str) or "/" in entry["file"] or not isinstance(entry["bytes"], int):
         raise TypeError(entry["file"])
-    return PublishedFile(file=entry["file"], **{key: entry[key] for key in _FACTS})
+    pictures: dict[str, Any] = {key: entry.get(key) for key in _PICTURES}  # a sidecar may be older than these keys
+    if any(name is not None and (not isinstance(name, str) or "/" in name) for name in pictures.values()):
+        raise TypeError(pictures)
+    return PublishedFile(file=entry["file"], **{key: entry[key] for key in _FACTS}, **pictures)
 
 
 def _without_queries(value: Any) -> Any:

@@ -16,20 +16,25 @@ from typing import Any
 from airflow_provider_happyhorse.media.facts import MediaFacts
 from airflow_provider_happyhorse.publishing.final_names import FinalNames, Refused
 from airflow_provider_happyhorse.publishing.layout import Where
+from airflow_provider_happyhorse.publishing.previews import NONE, PICTURES, Previews
 from airflow_provider_happyhorse.publishing.sidecar import LONGEST, NotASidecar, PublishedFile, Sidecar, encoded, new_sidecar, read_sidecar
 from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, Upload
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A verified upload that nobody can see yet, and the final name it is to get."""
+    """A verified upload that nobody can see yet, and the final name it is to get (``stem`` is that without the extension)."""
 
     upload: Upload
     facts: MediaFacts
     path: str
+    stem: str
 
-    def published(self) -> PublishedFile:
-        """Return what the sidecar says of it."""
+    def published(self, pictures: Mapping[str, str | None]) -> PublishedFile:
+        """Return what the sidecar says of it.
+
+        :param pictures: file names of ``poster`` and ``preview``.
+        """
         return PublishedFile(
             file=self.path.rpartition("/")[2],
             bytes=self.upload.size,
@@ -38,6 +43,8 @@ class Ready:
             seconds=self.facts.seconds,
             width=self.facts.width,
             height=self.facts.height,
+            poster=pictures["poster"],
+            preview=pictures["preview"],
         )
 
 
@@ -45,14 +52,16 @@ class UnderTheName:
     """What stands under one generation's final names, and what may be put there.
 
     :param generation: the flat result of the step before.
+    :param previews: makes the pictures of videos.
     :param overwrite: whether anything else under the names may be replaced.
     """
 
-    def __init__(self, generation: Mapping[str, Any], place: FinalNames, where: Where, *, overwrite: bool) -> None:
+    def __init__(self, generation: Mapping[str, Any], place: FinalNames, where: Where, previews: Previews, *, overwrite: bool) -> None:
         self._generation = generation
         self._place = place
         self._store = place.store
         self._where = where
+        self._previews = previews
         self._overwrite = overwrite
 
     def published(self) -> Mapping[str, Any] | None:
@@ -69,13 +78,13 @@ class UnderTheName:
         :raises StorageUnavailable: the storage failed, or another writer has replaced what was just written.
         """
         if self._overwrite:
-            # Without this, a kill before the new sidecar would leave the old one telling another video's story.
-            self._store.remove(self._place.sidecar)
+            self._remove_older_story(ready)
         else:
             for item in ready:  # all before any, so that a conflict in the second leaves no first
                 self._same_or_absent(item)
         stamps = [self._commit(item) for item in ready]
-        files = [item.published() for item in ready]
+        # After the videos, which they may not hold up, and before the sidecar, which names them.
+        files = [item.published(self._pictures(item, stamp)) for item, stamp in zip(ready, stamps, strict=True)]
         published_at = now().astimezone(UTC).isoformat(timespec="seconds")
         document: Mapping[str, Any] = new_sidecar(self._generation, files, where=self._where, published_at=published_at)
         mine = encoded(document)
@@ -87,13 +96,31 @@ class UnderTheName:
             except ObjectExists:
                 # Somebody wrote it meanwhile, or it is this generation's own from before its object went missing.
                 there = self._sidecar()
-                if there is not None and there.files == tuple(files):
+                if there is not None and there.tells_of(files):
                     document, already_there = there.document, True
                 else:
                     upload.commit(self._place.sidecar, overwrite=True, content_type="application/json")
         for item, stamp in zip(ready, stamps, strict=True):
             self._require_still_there(item, stamp, mine)
         return document, already_there
+
+    def _pictures(self, item: Ready, stamp: str | None) -> Mapping[str, str | None]:
+        if item.facts.content_type != "video/mp4":
+            return NONE
+        return self._previews.publish(item.upload, stem=item.stem, still_there=lambda: self._store.stamp(item.path) == stamp)
+
+    def _remove_older_story(self, ready: Sequence[Ready]) -> None:
+        """Remove the sidecar and the pictures that it names, or a kill before the new ones would leave another video's beside this one."""
+        stored = self._store.read(self._place.sidecar, at_most=LONGEST + 1)
+        self._store.remove(self._place.sidecar)
+        try:
+            older = read_sidecar(stored).files if stored else ()
+        except NotASidecar:
+            return
+        named = {self._place.beside(name) for file in older for name in (file.poster, file.preview) if name}
+        for path in (f"{item.stem}{picture.ending}" for item in ready for picture in PICTURES):
+            if path in named:  # and nothing else that a sidecar may name
+                self._store.remove(path)
 
     def _sidecar(self) -> Sidecar | None:
         """Return this generation's sidecar if it stands there; another's, or something unreadable, is refused unless it may go."""
