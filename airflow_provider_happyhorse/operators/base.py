@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.exceptions import (
     AmbiguousSubmission,
     BudgetExceeded,
-    GenerationFailed,
-    GenerationFailedRetryable,
     GenerationUnreachable,
     InvalidArguments,
     NotSubmitted,
@@ -22,12 +20,11 @@ from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stores import spend_log_for
 from airflow_provider_happyhorse.links import HappyHorseVideoLink
-from airflow_provider_happyhorse.operators.arguments import GenerateArguments
 from airflow_provider_happyhorse.operators.attempt import Attempt
-from airflow_provider_happyhorse.operators.books import Books, stamp_of, timestamp
+from airflow_provider_happyhorse.operators.books import timestamp
 from airflow_provider_happyhorse.operators.budget import check_budget
-from airflow_provider_happyhorse.operators.clip import Asked, read_identity, read_pay_again_on
-from airflow_provider_happyhorse.operators.downstream import TellsDownstream
+from airflow_provider_happyhorse.operators.clip import Asked
+from airflow_provider_happyhorse.operators.ending import GenerateEndings
 from airflow_provider_happyhorse.operators.moved_rows import paid_by_another_row, tell_other_rows
 from airflow_provider_happyhorse.operators.reconciliation import claim
 from airflow_provider_happyhorse.operators.sibling_rows import check_names_differ
@@ -42,7 +39,7 @@ from airflow_provider_happyhorse.operators.waiting import (
     trigger_for,
     wait_in_worker,
 )
-from airflow_provider_happyhorse.results import XCOM_KEY, money, new_result, public
+from airflow_provider_happyhorse.results import money, new_result
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -50,7 +47,7 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 
 
-class HappyHorseGenerateOperator(SubmitsInTurn, TellsDownstream, GenerateArguments):
+class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
     """Submit one generation, wait for it, and hand on its result; see the concrete operators for the arguments."""
 
     operator_extra_links = (HappyHorseVideoLink(),)
@@ -116,11 +113,6 @@ class HappyHorseGenerateOperator(SubmitsInTurn, TellsDownstream, GenerateArgumen
     def _asked_finally(self, context: Context) -> Asked:  # noqa: ARG002  for a decorated task
         """Return what is to be submitted, asked for only when something is; a decorated task calls its function here."""
         return self._asked()
-
-    def _hook(self, conn_id: str | None = None) -> HappyHorseHook:
-        from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
-
-        return HappyHorseHook(conn_id or self.happyhorse_conn_id)
 
     def _submit(self, context: Context, attempt: Attempt, why: str) -> dict[str, Any]:
         # Whatever could fail after the money is spent is tried before, and before a decorated function is called, which may cost too.
@@ -230,50 +222,3 @@ class HappyHorseGenerateOperator(SubmitsInTurn, TellsDownstream, GenerateArgumen
         event = wait_in_worker(hook, generation_id, end_time=end_time, known=known, log=self.log, name=name, pause=looked.pause)
         self._waited_for = None
         return self.execute_complete(context, event)
-
-    def _deliver(self, context: Context, known: dict[str, Any]) -> dict[str, Any]:
-        self._push(context, known)
-        published = None
-        if self.destination:
-            from airflow_provider_happyhorse.operators.publish import publish_result
-
-            hook = self._hook(known["happyhorse_conn_id"])
-            published = publish_result(context, known, destination=self.destination, if_exists="skip", hook=hook, log=self.log)
-            known = {**known, "uri": published["uri"], "sidecar_uri": published["sidecar_uri"]}
-            self._push(context, known)
-        self._books(context, known).delivered(known)
-        self._tell(context, known, published)
-        return public(known)
-
-    def _end_badly(self, context: Context, known: dict[str, Any], problem: Exception) -> NoReturn:
-        self._push(context, known)
-        if isinstance(problem, GenerationFailed):
-            books = self._books(context, known)
-            books.failed(known, detail=str(problem))
-            tell_other_rows(context, books.ledger, None, failed=True)
-            words = read_pay_again_on(self.pay_again_on)[0]
-            # Without a ledger a retry would stop for not knowing what this try has submitted.
-            if "failed_generation" in words and (books.ledger.protects or "unprotected_retry" in words):
-                raise GenerationFailedRetryable(f"{problem}; `failed_generation` lets a retry submit it anew") from problem
-            then = "" if books.ledger.protects else " with `unprotected_retry` in pay_again_on"
-            raise GenerationFailed(f"{problem}. No retry pays again; clear this task{then} to submit it anew") from problem
-        raise problem
-
-    def _books(self, context: Context, known: Mapping[str, Any]) -> Books:
-        """Return the books after the wait; a connection that cannot be read by then keeps nothing from being delivered."""
-        identity = read_identity(self._asked(), task_id=self.task_id, map_index=stamp_of(context).map_index)
-        try:
-            path = self._hook(known.get("happyhorse_conn_id")).settings.ledger_path
-            return Books.open(context, identity=identity, ledger_path=path, log=self.log)
-        except Exception:
-            self.log.exception("[%s] the connection cannot be read now; how this ends is not on its ledger path", identity.name)
-            return Books.open(context, identity=identity, ledger_path="", log=self.log)
-
-    def _resumes(self, context: Context) -> bool:
-        """Say whether a retry finds what this try has submitted."""
-        return self._books(context, {}).ledger.protects
-
-    def _push(self, context: Context, known: Mapping[str, Any]) -> None:
-        if known["generation_id"]:
-            context["ti"].xcom_push(key="generation_id", value=known["generation_id"])
-        context["ti"].xcom_push(key=XCOM_KEY, value=public(known))

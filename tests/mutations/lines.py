@@ -120,14 +120,14 @@ LINES = (
     ),
     Line(
         "the delivery is written",
-        "operators/base.py",
+        "operators/ending.py",
         "self._books(context, known).delivered(known)",
         "pass",
         f"{_PAYING}::TestAClear::test_of_the_same_request_pays_nothing_and_asks_nothing",
     ),
     Line(
         "the failure is written",
-        "operators/base.py",
+        "operators/ending.py",
         "books.failed(known, detail=str(problem))",
         "pass",
         f"{_PAYING}::TestARetry::test_of_a_failed_generation_stands",
