@@ -10,6 +10,8 @@ import requests
 from tests.chaos.clip import Until
 
 TICK = 0.5
+#: Seconds after which nobody waits any longer for Airflow to be seen again.
+BLIND = 180.0
 
 
 class Play:
@@ -47,10 +49,14 @@ def play_together(plays: Sequence[Play], *, at_once: int, look: Callable[[], boo
     """
     waiting = list(plays)
     running: list[Play] = []
+    seen_at = time.monotonic()
     while waiting or running:
         while waiting and len(running) < at_once:
             running.append(waiting.pop(0))
+        if time.monotonic() - seen_at > BLIND:
+            raise TimeoutError(f"Airflow has not been seen for {BLIND:.0f} s")
         if look():
+            seen_at = time.monotonic()
             for play in running:
                 play.go_on()
                 if play.over:

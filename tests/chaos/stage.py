@@ -219,6 +219,10 @@ class Stage:
             if not self._blind:
                 self._say(f"Airflow's API: {problem}")
             self._blind = True
+            for name in self.airflow.ended_by_itself():
+                # Without an API server nobody would see anything ever again; what it does to the tasks is chaos enough to go on with.
+                self._say(f"{name} has ended by itself: started again\n{self.airflow.logs(name)}")
+                self.airflow.start_component(name)
             return False
         self._blind = False
         self._snapshot.clear()

@@ -188,7 +188,7 @@ class LiveAirflow:
         """
 
         def watched() -> T | None:
-            if ended := [name for name in sorted(self._meant_to_run) if self._commands[name].exit_status is not None]:
+            if ended := self.ended_by_itself():
                 raise LiveAirflowError(f"{what}: {', '.join(ended)} ended meanwhile\n{self.logs(*ended)}")
             return probe()
 
@@ -196,6 +196,10 @@ class LiveAirflow:
             return wait_for(what, watched, timeout=timeout, interval=interval)
         except TimeoutError as error:
             raise LiveAirflowError(f"{error}\n{self.logs()}") from error
+
+    def ended_by_itself(self) -> list[str]:
+        """Return the components that have ended though nobody has ended them."""
+        return [name for name in sorted(self._meant_to_run) if self._commands[name].exit_status is not None]
 
     def start_second(self, name: str) -> str:
         """Start another of COMPONENTS beside the first, and return the name it is killed and stopped by."""
