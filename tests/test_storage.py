@@ -81,6 +81,8 @@ class TestDestinations:
             ("", "empty"),
             ("   ", "empty"),
             (None, "empty"),
+            ("file:///data/clips/ ", "begins or ends with whitespace"),
+            (" /data/x.mp4", "begins or ends with whitespace"),
             ("clips/", "relative"),
             ("./x.mp4", "relative"),
             ("~/clips/", "relative"),

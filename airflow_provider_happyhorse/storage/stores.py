@@ -151,10 +151,13 @@ def locate(destination: str) -> Destination:
     """Understand a destination without touching the storage.
 
     :param destination: absolute path or URI; with a trailing ``/`` a folder, else the exact object.
-    :raises PublishRefused: it is empty, relative, climbs with ``..``, or its backend is not supported.
+    :raises PublishRefused: it is empty, relative, begins or ends with whitespace, climbs with ``..``, or its backend is not supported.
     """
     if not isinstance(destination, str) or not destination.strip():
         raise PublishRefused("The destination is empty. Give an absolute path or URI; end it with '/' for a folder.")
+    if destination != destination.strip():
+        # A blank after the last slash would be an object of that name, and the folder that was meant would stay empty.
+        raise PublishRefused(f"The destination {destination!r} begins or ends with whitespace. Write it without.")
     if any(ord(char) < 0x20 or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in destination):
         raise PublishRefused(f"The destination {destination!r} has characters that no path should have.")
     scheme, authority, path = _split(destination)
