@@ -72,9 +72,10 @@ def publish(
         name = UnderTheName(generation, place, where, pictures, overwrite=overwrite)
         publication = _Publication(generation, place, name, fresh_urls, guard)
         document, already_there = publication.run(now)
-    except (Refused, PublishRefused, ResultRefused, ResultExpired) as error:
+    except (Refused, PublishRefused, ResultRefused) as error:
         raise PublishRefused(_story(label, destination, error, generation)) from error
-    except (ResultUnavailable, StorageUnavailable) as error:
+    except (ResultExpired, ResultUnavailable, StorageUnavailable) as error:
+        # A fresh URL that is refused may only be too new: a CDN can lag seconds behind the service's "completed".
         raise PublishFailed(_story(label, destination, error, generation)) from error
     result = place.result(document, already_there=already_there)
     log.info("%s", _line(label, result))

@@ -39,7 +39,8 @@ MAX_REDIRECTS = 5
 #: Bytes of each of the two buffers of a request.
 _PIECE = 1 << 19
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_EXPIRED = frozenset({403, 404, 410})
+#: S3 answers 400 to a signature whose temporary token has expired, and some CDNs 401 to an expired one.
+_EXPIRED = frozenset({400, 401, 403, 404, 410})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 
@@ -117,7 +118,7 @@ def download(url: str, *, into: Sink, rules: DownloadRules, network: Network | N
     A cut is continued with ``Range`` where the server gave a strong validator (RFC 9110, 13.1.5), else begun again: without one, two
     different files could be spliced.
 
-    :raises ResultExpired: 403, 404 or 410.
+    :raises ResultExpired: 400, 401, 403, 404 or 410.
     :raises ResultRefused: not allowed, too large, too slow, compressed, or an answer that stays as it is.
     :raises ResultUnavailable: ``MAX_REQUESTS`` requests did not bring it home.
     """

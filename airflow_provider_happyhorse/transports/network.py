@@ -26,7 +26,7 @@ class DownloadFailed(Exception):
 
 
 class ResultExpired(DownloadFailed):
-    """The URL answered 403, 404 or 410. The same URL will not help; a fresh one from the service may."""
+    """The URL answered 400, 401, 403, 404 or 410. The same URL will not help; a fresh one from the service may."""
 
 
 class ResultRefused(DownloadFailed):
