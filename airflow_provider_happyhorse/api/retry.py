@@ -18,6 +18,8 @@ FIRST_TURN, LONGEST_TURN = 5.0, 60.0
 SPREAD = 5.0
 #: Seconds without a question after a 429 that does not say for how long: half of the documented window.
 UNTOLD_PAUSE = 30.0
+#: Seconds after which somebody asks again, however long a refusal says: one wrong header must not stop all who wait for what is paid for.
+LONGEST_PAUSE = 600.0
 #: Part of a window that those who only ask leave to submissions.
 LEFT_TO_SUBMISSIONS = 0.05
 
@@ -52,8 +54,11 @@ def delay_before_turn(error: RateLimited, *, refusals: int, random: float) -> fl
     :param refusals: how often it has been refused, from 1.
     :param random: 0 to 1, spreads those that were refused together.
     """
-    asked = min(FIRST_TURN * 2.0 ** min(refusals - 1, 10), LONGEST_TURN) if error.retry_after is None else error.retry_after
-    return asked + random * SPREAD
+    doubling = 2.0 ** min(refusals - 1, 10)
+    if error.retry_after is None:
+        return min(FIRST_TURN * doubling, LONGEST_TURN) + random * SPREAD
+    # "In 0 s", again and again, is no way to wait.
+    return max(error.retry_after, min(doubling, LONGEST_TURN)) + random * SPREAD
 
 
 def pause_asked_for(answer: RateLimited | RateLimit | None, *, now: float, random: float) -> float:
@@ -64,7 +69,7 @@ def pause_asked_for(answer: RateLimited | RateLimit | None, *, now: float, rando
     :param random: 0 to 1, spreads those who wait for the same reset.
     """
     if isinstance(answer, RateLimited):
-        return (UNTOLD_PAUSE if answer.retry_after is None else answer.retry_after) + random * SPREAD
+        return (UNTOLD_PAUSE if answer.retry_after is None else min(answer.retry_after, LONGEST_PAUSE)) + random * SPREAD
     if answer is None or answer.remaining is None or answer.reset_at is None or answer.reset_at <= now:
         return 0.0
     if answer.remaining > LEFT_TO_SUBMISSIONS * (answer.limit or 0):

@@ -95,7 +95,8 @@ class Submission:
                 delay = delay_before_turn(error, refusals=self._turn.refusals, random=random())
                 not_before = time.time() + delay
                 if not_before > self._turn.until:
-                    raise self._not_accepted(error) from error
+                    times = f"refused {self._turn.refusals} times for too many requests"
+                    raise self._not_accepted(f"{times}, and the next turn would come after `submit_timeout` ({error})") from error
                 if waited + delay > self._turn.slot_wait:
                     raise NotItsTurn(self._turn, not_before=not_before) from error
                 waited += delay
@@ -112,8 +113,8 @@ class Submission:
                 return record
             self._sleep(delay)
 
-    def _not_accepted(self, error: ServiceError) -> NotAcceptedYet:
-        return NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {error}; {self._what_a_retry_does()}")
+    def _not_accepted(self, why: ServiceError | str) -> NotAcceptedYet:
+        return NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {why}; {self._what_a_retry_does()}")
 
     def _what_a_retry_does(self) -> str:
         if self._ledger.protects:

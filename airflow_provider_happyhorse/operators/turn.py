@@ -96,9 +96,19 @@ class SubmitsInTurn:
     _computed: Mapping[str, Any] | None = None
 
     def execute_in_turn(
-        self, context: Context, event: Any = None, *, until: float, refusals: int, computed: Mapping[str, Any] | None = None
+        self,
+        context: Context,
+        event: Any = None,
+        *,
+        until: float | None = None,
+        refusals: int = 0,
+        computed: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Go on with a submission that was refused for too many requests, now that it may be sent again; it decides anew."""
+        """Go on with a submission that was refused for too many requests, now that it may be sent again; it decides anew.
+
+        :param until: Unix time at which it is given up; None where Airflow hands no arguments on, as 3.3's ``dag.test()`` does not.
+        """
+        until = self._turn_now(context).until if until is None else until
         self._turn = Turn.resumed(event, name=self.grid_name or self.task_id, until=until, refusals=refusals)
         self._computed = computed
         resumed: dict[str, Any] = self.execute(context)  # type: ignore[attr-defined]  # of the operator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from airflow_provider_happyhorse.api.generation import RateLimit
+from airflow_provider_happyhorse.api.retry import LONGEST_PAUSE
 from airflow_provider_happyhorse.polling.windows import WINDOW, Window
 
 #: Share of the limit that is spent. Measured: up to 0.98 of it no window refused a request, at 1.00 up to 1.3 %.
@@ -90,7 +91,7 @@ class Budget:
 
         :param retry_after: seconds the service asks to wait, None when it does not say.
         """
-        wait = WINDOW / 2 if retry_after is None else max(1.0, retry_after)
+        wait = WINDOW / 2 if retry_after is None else min(max(1.0, retry_after), LONGEST_PAUSE)
         self._paused_until = max(self._paused_until, now + wait + random * JITTER)
         self.window.refused(now=now)
         if now >= self._slowed_at + PATIENCE:

@@ -11,8 +11,9 @@ from airflow_provider_happyhorse.polling.render_times import RenderTime
 
 #: How far evidence is believed, in logarithms of odds: a belief that cannot be overturned would not notice a change.
 FIRM = 5.0
-#: One piece of evidence, and all that has not been verified yet, count at most so much.
-ONE_PIECE, UNVERIFIED = 3.0, 6.0
+#: One piece of evidence, and all that has not been verified yet, count at most so much. The latter less than FIRM: the render times it
+#: rests on are wrong for all rows at once, and of a thousand rows a small mistake would overrule everything that was verified.
+ONE_PIECE, UNVERIFIED = 3.0, 4.5
 #: So much may be unverified of a list that has proven itself without counting: by chance nothing ends for a while.
 CHANCE = 5.0
 #: Probability that a list that does not look for itself shows an ending first, because somebody else asked about that generation.
@@ -65,6 +66,9 @@ class Freshness:
         spoken = -self._unverified.get(generation_id, 0.0)
         self.forget(generation_id)
         if listed > since:
+            # The render times made us expect too much, and not of this row alone.
+            self._unverified = {generation: change / 2 for generation, change in self._unverified.items()}
+            self._sum = math.fsum(self._unverified.values())
             row = math.log(renders.alive(since) / renders.alive(listed))
             self._verified = min(FIRM, self._verified + min(ONE_PIECE, max(0.0, row - spoken)))
 

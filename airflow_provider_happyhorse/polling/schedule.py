@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from airflow_provider_happyhorse.api.errors import RateLimited, ServiceError, Unauthorized
+from airflow_provider_happyhorse.api.errors import RateLimited, Rejected, ServiceError, Unauthorized
 from airflow_provider_happyhorse.api.generation import Generation, GenerationState, RateLimit
 from airflow_provider_happyhorse.polling.budget import Budget
 from airflow_provider_happyhorse.polling.choice import Choice
@@ -27,8 +27,9 @@ from airflow_provider_happyhorse.polling.steps import AskList, AskOne, Heard, Id
 from airflow_provider_happyhorse.polling.wait import Ask, Ended, Wait
 from airflow_provider_happyhorse.polling.watched import Watched
 
-#: Seconds after its deadline in which a waiter may still get the request it is owed; then it is told without one.
-GRACE = 60.0
+#: Seconds after its deadline in which a waiter may still get the request it is owed, longer while others get theirs; then it is told
+#: without one.
+GRACE, LONGEST_GRACE = 60.0, 600.0
 #: An answer of the last seconds before the deadline is as good as one at the deadline.
 RECENT = 5.0
 #: Requests in a row without an answer, about whatever, after which everything pauses, and for how many seconds at most.
@@ -51,6 +52,7 @@ class Schedule:
         self._renewed_at = -math.inf
         self._key_refused = False
         self._unanswered = 0
+        self._answered_at = -math.inf
 
     def __len__(self) -> int:
         """Return how many waiters there are."""
@@ -95,12 +97,13 @@ class Schedule:
 
         At its deadline a waiter is owed one last request, which goes before all others; a minute later it is told without one.
         """
+        grace = GRACE if now >= self._answered_at + GRACE else LONGEST_GRACE
         over = [
             (token, wait)
             for watched in self._watched.values()
             if now >= watched.end_time and watched.under_way is None
             for token, wait in watched.waits.items()
-            if now >= wait.end_time and (watched.answered >= wait.end_time - RECENT or now >= wait.end_time + GRACE)
+            if now >= wait.end_time and (watched.answered >= wait.end_time - RECENT or now >= wait.owed_from + grace)
         ]
         return tuple(self._tell([(token, wait.timeout(now=now)) for token, wait in over]))
 
@@ -156,6 +159,8 @@ class Schedule:
             return self._on_refused_key(ask, error, now=now)
         if isinstance(error, RateLimited):
             self._budget.refused(error.retry_after, now=now, random=random)
+        elif isinstance(error, Rejected):
+            self._unanswered = 0  # a 404 is an answer, and nobody else's trouble
         else:
             self._unanswered += 1
             if self._unanswered >= OUTAGE:
@@ -187,6 +192,7 @@ class Schedule:
         self._back(ask, rate, now=now)
         self._key_refused = False
         self._unanswered = 0
+        self._answered_at = now
 
     def _back(self, ask: AskOne | AskList, rate: RateLimit | None, *, now: float) -> None:
         self._budget.heard(rate, sent_at=ask.sent_at, now=now)

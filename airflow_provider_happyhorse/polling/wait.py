@@ -11,6 +11,7 @@ from typing import Literal
 
 from airflow_provider_happyhorse.api.errors import NotFound, RateLimited, Rejected, ServiceError, ServiceFault, Unauthorized
 from airflow_provider_happyhorse.api.generation import Generation, GenerationState
+from airflow_provider_happyhorse.api.retry import LONGEST_PAUSE
 
 #: An old generation is asked about every tenth of its age, at the latest after this many times ``first_delay``.
 LONGEST_INTERVAL = 3.0
@@ -71,6 +72,11 @@ class Wait:
         self._not_found_in_a_row = 0
         self._key_refused = False
 
+    @property
+    def owed_from(self) -> float:
+        """Unix time from which it is owed one last request: its deadline, which may have passed while no triggerer ran."""
+        return max(self.end_time, self._started_at)
+
     def first(self, *, now: float) -> Ask:
         """Return when to ask for the first time."""
         return Ask(self._until_deadline(self._pace, now))
@@ -118,7 +124,7 @@ class Wait:
         backoff = self._pace * min(2.0 ** min(self._errors_in_a_row - 1, 10), LONGEST_BACKOFF)
         asked = error.retry_after if isinstance(error, (RateLimited, ServiceFault)) else None
         # "Try again in 0 s" comes from windows that have just been reset; asking at once would meet the next refusal.
-        delay = backoff if asked is None else max(asked, self._pace) + random * self._pace
+        delay = backoff if asked is None else max(min(asked, LONGEST_PAUSE), self._pace) + random * self._pace
         notice = f"no answer about {self.generation_id} ({error}); still waiting" if self._errors_in_a_row == 1 else ""
         return Ask(self._until_deadline(delay, now), notice)
 
@@ -135,5 +141,6 @@ class Wait:
         """Return the end of a wait whose deadline is over."""
         status = f"last seen {self._last.raw_status!r}" if self._last else "never seen"
         trouble = f", last request: {error}" if error else ""
-        waited = f"{self.generation_id} is still running after {now - self._started_at:.0f} s ({status}{trouble})"
+        running = "is still running" if self._last else "was not seen to end"
+        waited = f"{self.generation_id} {running} after {now - self._started_at:.0f} s ({status}{trouble})"
         return Ended("timeout", waited, self._last)

@@ -93,6 +93,9 @@ class Window:
         self._clock.heard(rate.told_at, sent_at=sent_at, now=now)
         if rate.remaining is None or rate.reset_at is None or sent_at < self.told_for:
             return
+        # A header in milliseconds, or two clocks an hour apart, must not silence everybody until that reset.
+        if rate.reset_at - (now if rate.told_at is None else rate.told_at) > WINDOW + TOLERANCE:
+            return
         told = _Told(rate.remaining, rate.reset_at)
         before, self._told, self.told_for = self._told, told, sent_at
         self._see_others(told, now=now)

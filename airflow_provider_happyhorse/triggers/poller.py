@@ -109,6 +109,12 @@ class Poller:
                 self._schedule.add(place, place.waiter, now=place.since)
         return self._schedule
 
+    def begin_anew(self) -> None:
+        """Give up what was planned by a clock that has been set since; everybody waits on, in a new schedule."""
+        self._schedule = None
+        for place in self._places:
+            place.since = min(place.since, time.time())
+
     def tell(self, told: Iterable[Told]) -> None:
         """Hand each waiter what is for it."""
         for one in told:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Requests under way at once. More would help only where an answer takes longer than eight turns of the budget.
 AT_ONCE = 8
+#: Seconds by which the clock may go wrong against one that nobody sets, before what was learned and planned by it is given up.
+CLOCK_WAS_SET = 5.0
 #: Seconds between two looks at the clock, which may be set while we wait.
 LONGEST_REST, SHORTEST_REST = 10.0, 0.01
 
@@ -42,6 +44,7 @@ class PollingRun:
         self._replaced: list[AioTransport] = []
         self._under_way = 0
         self._service = ""
+        self._clock = time.time() - time.monotonic()
 
     def wake(self) -> None:
         """Look at the schedule again: somebody has come, or an answer."""
@@ -69,6 +72,9 @@ class PollingRun:
     async def _ask_what_is_due(self, requests: asyncio.TaskGroup) -> float:
         """Begin all requests that may be made now; return the time of the next one."""
         settings = await self._poller.connection.settings(self._poller.unavailable)
+        if abs((clock := time.time() - time.monotonic()) - self._clock) > CLOCK_WAS_SET:
+            self._clock = clock
+            self._poller.begin_anew()
         self._service = settings.service.name
         transport, schedule = await self._transport_to(settings), self._poller.schedule(settings)
         while self._under_way < AT_ONCE:

@@ -7,6 +7,8 @@ import time
 import weakref
 from collections import deque
 
+from airflow_provider_happyhorse.api.retry import LONGEST_PAUSE
+
 #: The part of the request budget that submissions after a refusal may use; the rest is for the polls of what is already paid for.
 SHARE = 0.5
 
@@ -20,6 +22,7 @@ class Turns:
     def __init__(self, *, per_minute: float) -> None:
         self._spacing = 60.0 / (per_minute * SHARE)
         self._waiting: deque[asyncio.Future[None]] = deque()
+        #: When the next one goes, on the loop's clock: the system's may be set back.
         self._next = 0.0
 
     async def take(self, *, not_before: float, end_time: float) -> bool:
@@ -28,8 +31,10 @@ class Turns:
         :param not_before: Unix time before which the service has said that it accepts nothing; it holds for everybody who waits.
         :param end_time: Unix time at which to give up.
         """
-        self._next = max(self._next, not_before)
-        head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        # One that was told to come back tomorrow must not keep those away who come after it.
+        self._next = max(self._next, loop.time() + min(not_before - time.time(), LONGEST_PAUSE))
+        head: asyncio.Future[None] = loop.create_future()
         self._waiting.append(head)
         if self._waiting[0] is head:
             head.set_result(None)
@@ -37,12 +42,12 @@ class Turns:
             # At the head nobody overtakes; another's refusal may still move the turn.
             async with asyncio.timeout(max(0.0, end_time - time.time())):
                 await head
-                while (wait := self._next - time.time()) > 0:  # noqa: ASYNC110  a time is waited for, and it may move
+                while (wait := self._next - loop.time()) > 0:  # noqa: ASYNC110  a time is waited for, and it may move
                     await asyncio.sleep(wait)
         except TimeoutError:
             return False
         else:
-            self._next = time.time() + self._spacing
+            self._next = loop.time() + self._spacing
             return True
         finally:
             self._waiting.remove(head)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_happyhorse.exceptions import NotAcceptedYet
+from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator
 from airflow_provider_happyhorse.triggers.submit import HappyHorseSubmitTrigger
+from tests.dag_runs import run_dag
 from tests.emulator_process import EmulatorProcess
 from tests.operators.task_instances import QUICK, Task
 
@@ -116,3 +119,17 @@ def test_the_slot_wait_counts_all_waits_of_a_worker(
     running = task()
     assert running.deferred().kwargs["refusals"] == 2
     assert emulator.charged() == 0
+
+
+@pytest.mark.airflow
+def test_its_turn_comes_in_dag_test_too(
+    connect: Callable[..., str], emulator: EmulatorProcess, airflow_database: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On 3.3 it hands the method none of the arguments of the deferral."""
+    connect(ledger_path=str(tmp_path))
+    monkeypatch.setenv("AIRFLOW__HAPPYHORSE__SUBMIT_SLOT_WAIT", "0")
+    emulator.fault("rate_limited", method="POST", seconds=1)
+    with DAG("too_many_requests", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        HappyHorseGenerateVideoOperator(task_id="generate", prompt=QUICK, deferrable=True)
+    assert run_dag(dag).state == "success"
+    assert emulator.charged() == 1

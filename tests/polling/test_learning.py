@@ -124,6 +124,14 @@ class TestFreshness:
         assert doubted < 0.2
         assert freshness.probability >= 0.5
 
+    def test_of_a_list_that_has_proven_itself_is_not_overruled_by_a_small_mistake_about_a_thousand_render_times(self) -> None:
+        freshness = Freshness()
+        for _ in range(3):
+            freshness.listed_ended(BELIEF, since=70, age=80)
+        for number in range(1000):
+            freshness.listed_running(str(number), BELIEF, since=30, age=60)
+        assert freshness.probability > 0.5
+
     def test_of_a_list_that_has_proven_itself_outlives_seconds_in_which_nothing_ends(self) -> None:
         freshness = Freshness()
         for _ in range(3):

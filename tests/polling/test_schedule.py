@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_happyhorse.api.errors import NotFound, PaidAccessRequired, RateLimited, ServiceFault, Unauthorized, Unreachable
+from airflow_provider_happyhorse.api.generation import RateLimit
 from airflow_provider_happyhorse.api.models import Generation, GenerationState
 from airflow_provider_happyhorse.polling.schedule import GRACE, Schedule
 from airflow_provider_happyhorse.polling.steps import AskList, AskOne, Heard, Idle, Told, Waiter
@@ -126,20 +127,73 @@ class TestDeadlines:
         ask, now = ask_about(schedule, now=START)
         assert endings(schedule.on_answer(ask, done(), now=now + 3, random=0.5)) == {"v1": "success"}
 
-    def test_whom_no_request_can_be_made_for_is_told_within_a_minute(self) -> None:
+    def test_everybody_gets_the_last_request_they_are_owed_however_many_they_are(self) -> None:
         schedule = schedule_of(*map(str, range(200)), end_time=START + 20)
         now, ended = START, {}
         while len(schedule):
             ended |= endings(schedule.overdue(now=now))
             step = schedule.next(now=now, random=0.5)
             if isinstance(step, AskOne):
-                ended |= endings(schedule.on_answer(step, running(step.generation_id), now=now, random=0.5))
+                # All of them have ended ten seconds before their time was over.
+                one = done(step.generation_id) if now >= START + 10 else running(step.generation_id)
+                ended |= endings(schedule.on_answer(step, one, now=now, random=0.5))
+            now += 0.5
+        assert ended == dict.fromkeys(map(str, range(200)), "success")
+        assert now <= START + 20 + 240
+
+    @pytest.mark.parametrize("answer", [Unreachable("x"), RateLimited("x", retry_after=30.0)], ids=repr)
+    def test_whom_no_request_can_be_made_for_is_told_within_a_minute(self, answer: Any) -> None:
+        schedule = schedule_of(*map(str, range(200)), end_time=START + 20)
+        now, ended = START, {}
+        while len(schedule):
+            ended |= endings(schedule.overdue(now=now))
+            step = schedule.next(now=now, random=0.5)
+            if isinstance(step, AskOne):
+                ended |= endings(schedule.on_error(step, answer, now=now, random=0.5))
             now += 0.5
         assert (len(ended), set(ended.values())) == (200, {"timeout"})
         assert now <= START + 20 + GRACE + 1
 
+    def test_who_comes_after_the_deadline_is_owed_a_request_all_the_same(self) -> None:
+        """No triggerer ran when it was over."""
+        schedule = schedule_of("v1", end_time=START - 300, submitted_at=START - 3000)
+        assert schedule.overdue(now=START) == ()
+        ask, now = ask_about(schedule, now=START)
+        assert endings(schedule.on_answer(ask, done(), now=now, random=0.5)) == {"v1": "success"}
+
 
 class TestErrors:
+    @pytest.mark.parametrize("error", [NotFound("x", status=404), PaidAccessRequired("x", status=403)], ids=repr)
+    def test_one_about_another_generation_is_nobody_elses(self, error: Any) -> None:
+        schedule = schedule_of("good", *map(str, range(50)))
+        now = START
+        while now < START + 300:
+            step = schedule.next(now=now, random=0.5)
+            if isinstance(step, AskOne) and step.generation_id == "good":
+                break
+            if isinstance(step, AskOne):
+                schedule.on_error(step, error, now=now, random=0.5)
+            now += 0.5
+        assert now <= START + 120
+
+    @pytest.mark.parametrize("retry_after", [1e9, 86400.0])
+    def test_a_429_that_names_a_far_time_stops_nobody_for_long(self, retry_after: float) -> None:
+        schedule = schedule_of("v1")
+        ask, now = ask_about(schedule, now=START)
+        schedule.on_error(ask, RateLimited("x", retry_after=retry_after), now=now, random=0.5)
+        _, later = ask_about(schedule, now=now)
+        assert now + 590 <= later <= now + 620
+
+    @pytest.mark.parametrize("remaining", [0, 50])
+    @pytest.mark.parametrize("away", [86400.0, 1.7e12])
+    def test_headers_that_name_a_far_reset_stop_nobody(self, remaining: int, away: float) -> None:
+        schedule = schedule_of("v1")
+        ask, now = ask_about(schedule, now=START)
+        rate = RateLimit(limit=60, remaining=remaining, reset_at=now + away)
+        schedule.on_answer(ask, running(), now=now, random=0.5, rate=rate)
+        _, later = ask_about(schedule, now=now)
+        assert later <= now + 60
+
     @pytest.mark.parametrize("error", [Unreachable("x"), ServiceFault("x", status=502), RateLimited("x", retry_after=3.0)], ids=repr)
     def test_a_passing_one_is_waited_out(self, error: Any) -> None:
         schedule = schedule_of("v1")

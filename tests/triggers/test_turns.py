@@ -8,6 +8,9 @@ import time
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
+from airflow_provider_happyhorse.api.retry import LONGEST_PAUSE
 from airflow_provider_happyhorse.triggers.submit import HappyHorseSubmitTrigger
 from airflow_provider_happyhorse.triggers.turns import Turns
 from tests.operators.task_instances import Log
@@ -54,6 +57,22 @@ async def test_one_that_is_cancelled_or_too_late_lets_the_next_one_go() -> None:
     assert await too_late is False
     assert await goes is True
     assert time.time() >= start + 0.3
+
+
+async def test_one_that_is_to_come_back_tomorrow_keeps_nobody_away_for_that_long() -> None:
+    turns, start = Turns(per_minute=QUICK), time.time()
+    tomorrow = asyncio.create_task(turns.take(not_before=start + 86400, end_time=start + 2 * 86400))
+    await asyncio.sleep(0.02)
+    tomorrow.cancel()
+    assert turns._next - asyncio.get_running_loop().time() <= LONGEST_PAUSE
+
+
+async def test_a_clock_that_is_set_back_delays_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, real = Turns(per_minute=QUICK), time.time
+    assert await turns.take(not_before=real(), end_time=real() + 10)
+    monkeypatch.setattr(time, "time", lambda: real() - 3600)
+    async with asyncio.timeout(5):
+        assert await turns.take(not_before=time.time(), end_time=time.time() + 10)
 
 
 async def test_the_trigger_survives_the_database_and_fires_once() -> None:
