@@ -127,6 +127,15 @@ def publish(connect: Callable[..., str], tmp_path: Path, monkeypatch: pytest.Mon
     return published
 
 
+def test_a_connection_that_is_not_found_now_is_worth_a_retry(
+    publish: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_HAPPYHORSE_DEFAULT")
+    with pytest.raises(PublishFailed, match="there is no connection 'happyhorse_default'; nothing was published") as caught:
+        publish("http://127.0.0.1:9/v.mp4")
+    assert not isinstance(caught.value, PublishRefused)
+
+
 @pytest.mark.parametrize("case", BODIES)
 def test_a_hostile_answer_ends_with_its_reason(
     case: str, publish: Callable[[str], dict[str, Any]], emulator: EmulatorProcess, tmp_path: Path

@@ -256,20 +256,23 @@ class TestCheckWritable:
     def test_a_storage_that_does_not_answer_is_not_paid_for(self, bucket: Bucket) -> None:
         bucket.faults = BodyFaults(conflicts=99)
         store = S3Store(conn_id=CONNECTION, bucket=BUCKET, sleep=lambda seconds: None)
-        with pytest.raises(PublishRefused, match=r"Nothing can be published below s3://.*ConditionalRequestConflict"):
+        with pytest.raises(StorageUnavailable, match=r"Nothing can be published below s3://.*ConditionalRequestConflict"):
             store.check_writable("/clips")
 
     @pytest.mark.parametrize(
         ("destination", "reason"),
         [
             (f"s3://{CONNECTION}@nowhere/clips/", "NoSuchBucket"),
-            (f"s3://no_such_connection@{BUCKET}/clips/", "no_such_connection"),
             (f"{ROOT}/{'/'.join(['x' * 200] * 4)}/", "at most 1024 bytes"),
         ],
     )
     def test_a_place_that_does_not_exist_is_refused(self, bucket: Bucket, destination: str, reason: str) -> None:
         with pytest.raises(PublishRefused, match=reason):
             check_writable(destination)
+
+    def test_a_connection_that_is_not_found_may_be_found_later(self) -> None:
+        with pytest.raises(StorageUnavailable, match="no_such_connection"):
+            check_writable(f"s3://no_such_connection@{BUCKET}/clips/")
 
     def test_an_exact_name_that_is_taken_is_refused_before_paying(self, bucket: Bucket) -> None:
         put("/x.mp4", VIDEO)

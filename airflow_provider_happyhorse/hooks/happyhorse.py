@@ -15,7 +15,7 @@ from airflow_provider_happyhorse.api.models import REQUEST_OF
 from airflow_provider_happyhorse.api.reading import check_request
 from airflow_provider_happyhorse.api.retry import ATTEMPTS
 from airflow_provider_happyhorse.api.table_values import BESIDES
-from airflow_provider_happyhorse.hooks.settings import ConnectionSettings, read_settings
+from airflow_provider_happyhorse.hooks.settings import ConnectionMissing, ConnectionSettings, read_settings
 from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class HappyHorseHook(BaseHook):
         try:
             connection = self.get_connection(self.happyhorse_conn_id)
         except AirflowNotFoundException as missing:
-            raise ValueError(f"there is no connection {self.happyhorse_conn_id!r}") from missing
+            raise ConnectionMissing(f"there is no connection {self.happyhorse_conn_id!r}") from missing
         return read_settings(self.happyhorse_conn_id, connection, connection.extra_dejson)
 
     @property

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 
+class ConnectionMissing(ValueError):
+    """Airflow has no such connection, or cannot find it now: it says the same when a secrets backend fails for a moment."""
+
+
 @dataclass(frozen=True)
 class ConnectionSettings:
     """A connection, ready to be used.

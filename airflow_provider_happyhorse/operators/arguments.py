@@ -11,7 +11,7 @@ from airflow_provider_happyhorse._compat import is_being_unmapped
 from airflow_provider_happyhorse.api.table_values import is_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
 from airflow_provider_happyhorse.operators.clip import Asked, problems_at_parse_time, read_pay_again_on
-from airflow_provider_happyhorse.operators.literals import is_literal
+from airflow_provider_happyhorse.operators.literals import destination_problems, is_literal
 from airflow_provider_happyhorse.operators.mapped_clips import MappedClips
 from airflow_provider_happyhorse.operators.waiting import deferrable_by_default, timeout_problems
 
@@ -88,6 +88,8 @@ class GenerateArguments(MappedClips, BaseOperator):
         ]
         if self.destination is not None and is_literal(self.destination) and is_unset(self.destination):
             problems.append("`destination` is empty; leave it out to publish nothing")
+        elif self.destination is not None:
+            problems += destination_problems(self.destination)
         if self.wait_for_completion is False and self.destination is not None:
             problems.append("`destination` needs `wait_for_completion`: there is nothing to publish before the end")
         return problems

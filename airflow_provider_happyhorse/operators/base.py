@@ -12,6 +12,7 @@ from airflow_provider_happyhorse.exceptions import (
     BudgetExceeded,
     GenerationUnreachable,
     InvalidArguments,
+    NotAcceptedYet,
     NotSubmitted,
 )
 from airflow_provider_happyhorse.ledger.decision import Attach, Stop, Submit
@@ -118,7 +119,7 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         # Whatever could fail after the money is spent is tried before, and before a decorated function is called, which may cost too.
         self._refuse_mistakes()
         self.check_grid_name(context)
-        self._check_destination(context)
+        self._check_destination(context, attempt)
         identity = attempt.identity
         check_names_differ(context, task_id=self.task_id, name=identity.name, named=identity.named, take=identity.take, log=self.log)
         clip = attempt.clip(self._asked_finally(context))
@@ -166,13 +167,21 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         spend = spend_log_for(context, ledger_path=attempt.hook.settings.ledger_path)
         return attempt.reconciled(spend=spend, log=self.log, clock=time.time, sleep=self._sleep_before_looking)
 
-    def _check_destination(self, context: Context) -> None:
+    def _check_destination(self, context: Context, attempt: Attempt) -> None:
         if self.destination:
-            from airflow_provider_happyhorse.storage.stores import check_free, check_writable
+            from airflow_provider_happyhorse.operators.publish import download_rules
+            from airflow_provider_happyhorse.storage.stores import StorageUnavailable, check_free, check_writable
 
             self.check_names_differ(context)
-            check_writable(self.destination)
-            check_free(self.destination, kind=self.kind)
+            name = attempt.identity.name
+            try:
+                download_rules(attempt.hook.settings)
+                check_writable(self.destination)
+                check_free(self.destination, kind=self.kind)
+            except ValueError as problem:
+                raise InvalidArguments(f"task {self.task_id!r} [{name}]: {problem}. Nothing was submitted") from problem
+            except StorageUnavailable as problem:
+                raise NotAcceptedYet(f"[{name}] not submitted, nothing was paid: {problem}; a retry looks again") from problem
 
     def _attach(self, context: Context, attempt: Attempt, attach: Attach) -> dict[str, Any]:
         record = attempt.record

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_happyhorse.api.errors import ServiceError
-from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments, PublishRefused
+from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments, PublishFailed, PublishRefused
 from airflow_provider_happyhorse.operators.downstream import TellsDownstream
-from airflow_provider_happyhorse.operators.literals import is_literal
+from airflow_provider_happyhorse.operators.literals import destination_problems, is_literal
 from airflow_provider_happyhorse.results import REQUEST_KEY, kind_of, read_reference
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_happyhorse._compat import TaskLog
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+    from airflow_provider_happyhorse.hooks.settings import ConnectionSettings
+    from airflow_provider_happyhorse.transports.download import DownloadRules
 
 
 class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
@@ -62,6 +64,9 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
             raise InvalidArguments(f"task {self.task_id!r}: `previews` must be True or False, not {previews!r}")
         if is_literal(destination) and not (isinstance(destination, str) and destination.strip()):
             raise InvalidArguments(f"task {self.task_id!r}: `destination` must be a folder ending in / or an object, not {destination!r}")
+        # The video is paid for by the time this task runs.
+        if problems := destination_problems(destination):
+            raise InvalidArguments(f"task {self.task_id!r}: {problems[0]}")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Publish it."""
@@ -94,20 +99,18 @@ def publish_result(
 
     :param known: the flat result; what it lacks (after a publish by id alone) is asked of the service.
     """
-    from airflow_provider_happyhorse.publishing.publish import DownloadRules, PreviewRules, Where, publish
+    from airflow_provider_happyhorse.hooks.settings import ConnectionMissing
+    from airflow_provider_happyhorse.publishing.publish import PreviewRules, Where, publish
 
     ti = context["ti"]
     try:
         settings = hook.settings
+        rules = download_rules(settings)
+    except ConnectionMissing as problem:
+        # A secrets backend that fails for a moment looks like this too, and the video may be paid for.
+        raise PublishFailed(f"task {ti.task_id!r}: {problem}; nothing was published, and a retry looks again") from problem
     except ValueError as problem:
         raise InvalidArguments(f"task {ti.task_id!r}: {problem}") from problem
-    rules = DownloadRules(
-        allow_loopback=settings.endpoint.is_loopback,
-        allow_private=settings.allow_private_results,
-        max_bytes=int(conf.getint("happyhorse", "max_result_bytes", fallback=2 * 1024**3)),
-        max_seconds=float(conf.getfloat("happyhorse", "max_download_seconds", fallback=1800.0)),
-        proxy=None if settings.endpoint.is_loopback else settings.endpoint.proxy,
-    )
     echo: dict[str, Any] = {}
     generation = {"service": settings.service.name, **known}
     if not generation.get(REQUEST_KEY):
@@ -125,6 +128,33 @@ def publish_result(
         log=log,
         previews=PreviewRules() if previews else None,
     )
+
+
+def download_rules(settings: ConnectionSettings) -> DownloadRules:
+    """Return what a download may do, by the connection and ``[happyhorse]`` of the configuration.
+
+    :raises ValueError: for a setting that allows no download at all.
+    """
+    from airflow_provider_happyhorse.transports.download import DownloadRules
+
+    return DownloadRules(
+        allow_loopback=settings.endpoint.is_loopback,
+        allow_private=settings.allow_private_results,
+        max_bytes=int(_limit("max_result_bytes", 2 * 1024**3, int)),
+        max_seconds=_limit("max_download_seconds", 1800.0, float),
+        proxy=None if settings.endpoint.is_loopback else settings.endpoint.proxy,
+    )
+
+
+def _limit(option: str, usual: float, read: Callable[[str], float]) -> float:
+    text = str(conf.get("happyhorse", option, fallback=str(usual))).strip()
+    try:
+        limit = read(text)
+    except ValueError:
+        limit = 0
+    if not 0 < limit < float("inf"):  # nor NaN
+        raise ValueError(f"[happyhorse] {option} must be a number above 0, not {text!r}")
+    return limit
 
 
 def _fresh_urls(hook: HappyHorseHook, known: Mapping[str, Any], echo: dict[str, Any]) -> Callable[[], Sequence[str]]:

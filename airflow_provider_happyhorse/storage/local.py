@@ -66,7 +66,12 @@ class LocalStore:
                 self.remove(probe)
         except (OSError, StorageUnavailable) as error:
             reason = f"{error.strerror} (errno {error.errno})" if isinstance(error, OSError) else str(error)
-            raise PublishRefused(f"Nothing can be published below {self.uri(folder)}/: {reason}.") from error
+            text = f"Nothing can be published below {self.uri(folder)}/: {reason}"
+            cause = error if isinstance(error, OSError) else error.__cause__
+            # ENOENT: the folder has just been made, where one can be.
+            if isinstance(cause, OSError) and cause.errno in _LASTING | {errno.ENOENT}:
+                raise PublishRefused(f"{text}.") from error
+            raise StorageUnavailable(text) from error
 
     def is_folder(self, path: str) -> bool:
         """Return whether the path is an existing folder."""

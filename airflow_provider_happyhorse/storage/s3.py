@@ -75,7 +75,7 @@ class S3Store:
                     "Publish to another one."
                 )
         except StorageUnavailable as error:
-            raise PublishRefused(f"Nothing can be published below {self.uri(folder)}/: {error}.") from error
+            raise StorageUnavailable(f"Nothing can be published below {self.uri(folder)}/ now: {error}") from error
         proven_exclusive.add((self._conn_id, self._bucket))
 
     def _creates_twice(self, probe: str) -> bool:

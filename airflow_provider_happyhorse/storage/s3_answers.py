@@ -40,9 +40,9 @@ def translated(uri: str) -> Iterator[None]:
 
     :raises AbsentObject: 404 of an object.
     :raises ObjectExists: 412.
-    :raises PublishRefused: another try meets the same: access denied, no such bucket, no such connection.
+    :raises PublishRefused: another try meets the same: access denied, no such bucket.
     :raises Conflict: 409.
-    :raises StorageUnavailable: everything else.
+    :raises StorageUnavailable: everything else, also a connection that is not found.
     """
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
     from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError  # type: ignore[import-untyped]
@@ -54,7 +54,8 @@ def translated(uri: str) -> Iterator[None]:
     except ParamValidationError as error:
         raise PublishRefused(f"The installed botocore cannot write to {uri} without overwriting; upgrade it: {error}.") from error
     except AirflowNotFoundException as error:
-        raise PublishRefused(f"{uri}: {error}.") from error
+        # Airflow says the same when a secrets backend fails for a moment.
+        raise StorageUnavailable(f"{uri}: {error}; another try costs no credits") from error
     except (BotoCoreError, OSError) as error:
         raise StorageUnavailable(f"The storage failed: {error} at {uri}; another try costs no credits") from error
 

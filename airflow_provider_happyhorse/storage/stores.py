@@ -69,7 +69,11 @@ class Store(Protocol):
         ...
 
     def check_writable(self, folder: str) -> None:
-        """Prove that objects can be published below a folder, leaving nothing behind. Raises ``PublishRefused``."""
+        """Prove that objects can be published below a folder, leaving nothing behind.
+
+        :raises PublishRefused: they cannot.
+        :raises StorageUnavailable: it cannot be told now.
+        """
         ...
 
     def is_folder(self, path: str) -> bool:
@@ -197,6 +201,7 @@ def check_writable(destination: str) -> None:
     """Prove, before anything is paid, that a result can be published to a destination; missing parent folders are created.
 
     :raises PublishRefused: it cannot; the text says why.
+    :raises StorageUnavailable: it cannot be told now; another try may find out.
     """
     place = locate(destination)
     if not place.is_folder and place.store.is_folder(place.path):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
-from airflow_provider_happyhorse.exceptions import BudgetExceeded, InvalidArguments
+from airflow_provider_happyhorse.exceptions import BudgetExceeded, InvalidArguments, NotAcceptedYet
+from airflow_provider_happyhorse.operators import HappyHorsePublishOperator
 from tests.emulator_process import EmulatorProcess
 from tests.operators.task_instances import QUICK, Task
 
@@ -38,6 +39,9 @@ class TestTheRequest:
             ({"timeout": 0}, "timeout"),
             ({"timeout": "1h"}, "timeout"),
             ({"wait_for_completion": False, "destination": "file:///tmp/x/"}, "destination"),
+            ({"destination": "gs://bucket/clips/"}, "Publishing to gs:// is not yet proven"),
+            ({"destination": "clips/"}, "is relative"),
+            ({"destination": "s3://bucket"}, "is relative"),
         ],
     )
     def test_what_is_certainly_wrong_does_not_get_into_the_dag(
@@ -112,6 +116,26 @@ class TestTheDestination:
         (tmp_path / "out").write_text("in the way")
         with pytest.raises(AirflowFailException):
             unprotected(destination=f"file://{tmp_path}/out/").run()
+
+    @pytest.mark.parametrize("destination", ["gs://bucket/clips/", "clips/", "s3://bucket", "file:///clips/ "])
+    def test_of_a_publish_task_that_can_never_work_does_not_get_into_the_dag(self, destination: str) -> None:
+        with DAG("campaign", schedule=None):
+            HappyHorsePublishOperator(task_id="later", generation="n1", destination="{{ params.to }}")
+            with pytest.raises(InvalidArguments, match="`destination`"):
+                HappyHorsePublishOperator(task_id="publish", generation="n1", destination=destination)
+
+    @pytest.mark.parametrize("option", ["MAX_RESULT_BYTES", "MAX_DOWNLOAD_SECONDS"])
+    @pytest.mark.parametrize("limit", ["0", "-5", "many", "nan"])
+    def test_limits_that_no_download_can_keep_are_refused(
+        self, unprotected: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, limit: str
+    ) -> None:
+        monkeypatch.setenv(f"AIRFLOW__HAPPYHORSE__{option}", limit)
+        with pytest.raises(InvalidArguments, match=rf"{option.lower()} must be a number above 0.*Nothing was submitted"):
+            unprotected(destination=f"file://{tmp_path}/out/").run()
+
+    def test_a_storage_that_may_come_back_is_worth_a_retry(self, unprotected: Callable[..., Task]) -> None:
+        with pytest.raises(NotAcceptedYet, match=r"nothing was paid: .*no_such_connection.*a retry looks again"):
+            unprotected(destination="s3://no_such_connection@campaigns/clips/").run()
 
 
 class TestTheGrid:
