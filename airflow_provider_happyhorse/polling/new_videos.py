@@ -60,7 +60,23 @@ class NewVideos:
         times = [time for row in page if (time := created(row)) is not None]
         if self._floor is not None and times:
             return min(times) >= self._floor
-        return any(not row.state.ended for row in page)
+        if any(not row.state.ended for row in page):
+            return True
+        # What the first look leaves above the floor, which it will set, would be news at the second, also what had ended long before.
+        return bool(times) and min(times) >= max(time for row in rows if (time := created(row)) is not None) - LAG
+
+    def may_be_missed(self, page: Sequence[Generation]) -> str:
+        """Return between which times a look that ends with this page, the last of ``MOST_PAGES``, may miss news, ``""`` for none.
+
+        To be asked before :meth:`look`. A later look would read no further, so what stands beyond is never seen.
+        """
+        times = [time for row in page if (time := created(row)) is not None]
+        if self._floor is None or len(page) < ROWS or not times or min(times) < self._floor:
+            return ""
+        if any(row.generation_id in self._known for row in page):
+            return ""  # an earlier look has come as far
+        first, last = (datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds") for time in (self._floor, min(times)))
+        return f"{first} and {last}"
 
     def look(self, rows: Sequence[Generation], *, now: float) -> list[Generation]:
         """Return what has newly succeeded among the rows of one look, the oldest first.

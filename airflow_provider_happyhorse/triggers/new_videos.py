@@ -15,7 +15,7 @@ from airflow_provider_happyhorse._compat import HAS_ASSET_WATCHERS
 from airflow_provider_happyhorse.api.errors import NotFound, RateLimited, Rejected, ServiceError
 from airflow_provider_happyhorse.api.generation import Generation
 from airflow_provider_happyhorse.exceptions import InvalidArguments
-from airflow_provider_happyhorse.polling.new_videos import ROWS, NewVideos
+from airflow_provider_happyhorse.polling.new_videos import MOST_PAGES, ROWS, NewVideos
 from airflow_provider_happyhorse.triggers.account_list import AccountList, account_list
 
 #: Seconds after which a connection that cannot be used is looked up again. A watcher that ended would be started anew every second.
@@ -104,6 +104,9 @@ class HappyHorseNewVideosTrigger(BaseEventTrigger):
             if not news.needs_more(rows, page, number=number):
                 break
             number += 1
+        if number >= MOST_PAGES and (missed := news.may_be_missed(page)):
+            text = "%s: more videos than the %d that one look reads; some created between %s may never fire, publish those by their ids"
+            self.log.warning(text, self.happyhorse_conn_id, len(rows), missed)
         found = news.look(rows, now=time.time())
         for generation_id in news.to_ask(now=time.time()):
             try:

@@ -127,7 +127,7 @@ class TestPages:
                 return number
 
     def test_the_first_look_reads_as_far_as_something_runs(self) -> None:
-        done = [row(f"d{number}", "done", at=-number) for number in range(500)]
+        done = [row(f"d{number}", "done", at=-60 * number) for number in range(500)]
         assert self.pages(NewVideos(), *done) == 1
         assert self.pages(NewVideos(), row("r", "runs", at=1), *done) == 2
         assert self.pages(NewVideos()) == 1
@@ -144,6 +144,21 @@ class TestPages:
         self.pages(news, *old)
         newer = [row(f"n{number}", "done", at=-number) for number in range(2 * ROWS)]
         assert self.pages(news, *newer, *old) == 3
+
+    def test_what_had_ended_before_a_first_look_never_fires_wherever_it_stood(self) -> None:
+        news = NewVideos()
+        listing = [row(f"d{number}", "done", at=-2 * number) for number in range(60)]
+        assert self.pages(news, *listing) == 2
+        assert looked(news, row("r", "done", at=1), *listing) == ["r"]
+
+    def test_what_stands_beyond_the_last_page_is_said_once(self) -> None:
+        news = NewVideos(since=NOON - 10**6)
+        listing = [row(f"{number}", "done", at=-30 * number) for number in range(700)]
+        last = listing[(MOST_PAGES - 1) * ROWS : MOST_PAGES * ROWS]
+        assert news.may_be_missed(last) == "2026-11-08T22:13:20+00:00 and 2026-11-20T07:50:30+00:00"
+        news.look(listing[: MOST_PAGES * ROWS], now=NOON)
+        assert news.may_be_missed(last) == ""
+        assert NewVideos().may_be_missed(last) == ""
 
     def test_it_ends_somewhere(self) -> None:
         assert self.pages(NewVideos(since=NOON - 10**6), *[row(f"{number}", "done", at=-number) for number in range(2000)]) == MOST_PAGES
