@@ -26,7 +26,7 @@ from airflow_provider_happyhorse.transports.download import (
     download,
     shown,
 )
-from airflow_provider_happyhorse.transports.network import connect
+from airflow_provider_happyhorse.transports.network import connect, system_tls
 from tests.cdn import Asked, Cdn, Certificates, certificates, head, redirect, says, whole
 
 BODY = hashlib.shake_256(b"a video").digest(300_000)
@@ -640,3 +640,17 @@ def test_memory_does_not_grow_with_the_result(tmp_path: Path) -> None:
     done, grown = map(int, run.stdout.split())
     assert done == size
     assert grown < 16, f"{grown} MiB more for a result of 64 MiB"
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_results_trust_the_certificates_that_the_api_calls_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    certified = certificates(tmp_path, "127.0.0.1")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "server.pem"))
+    system_tls.cache_clear()
+    try:
+        with Cdn(whole(BODY), tls=certified.server) as cdn:
+            assert fetch(f"https://127.0.0.1:{cdn.port}/v.mp4")
+    finally:
+        system_tls.cache_clear()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from airflow_provider_happyhorse.transports.endpoint import trusted_certificates
+
 #: One TCP connect (and each TLS handshake) may take this many seconds.
 CONNECT_TIMEOUT = 10.0
 #: The server may be silent for this many seconds.
@@ -78,14 +80,12 @@ def _check_peer(sock: socket.socket, wanted: ipaddress.IPv4Address | ipaddress.I
 
 @cache
 def system_tls() -> ssl.SSLContext:
-    """Trust the system's authorities, certifi's, and those of ``REQUESTS_CA_BUNDLE``: what lets the API calls work is enough here."""
+    """Trust the system's authorities, certifi's, and those of the environment's bundle: what lets the API calls work is enough here."""
     import certifi
 
     context = ssl.create_default_context()
-    for bundle in (certifi.where(), os.environ.get("REQUESTS_CA_BUNDLE")):
-        if bundle:
-            path = os.fspath(bundle)
-            context.load_verify_locations(**({"capath": path} if os.path.isdir(path) else {"cafile": path}))  # noqa: PTH112
+    for bundle in (certifi.where(), trusted_certificates()):
+        context.load_verify_locations(**({"capath": bundle} if os.path.isdir(bundle) else {"cafile": bundle}))  # noqa: PTH112
     return context
 
 
