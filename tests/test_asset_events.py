@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias, task
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator, HappyHorsePublishOperator
-from airflow_provider_happyhorse.operators.asset_events import asset_uri, event_facts
+from airflow_provider_happyhorse.operators.asset_events import announce, asset_uri, event_facts
 from airflow_provider_happyhorse.operators.lineage import dataset_of
 from airflow_provider_happyhorse.results import new_result
 from tests.dag_runs import DagRunSeen, run_dag
@@ -212,3 +212,10 @@ def test_without_the_openlineage_provider_there_is_no_lineage_and_no_harm(connec
 )
 def test_an_asset_s_uri_is_ascii_and_names_no_connection(uri: str, asset: str) -> None:
     assert asset_uri(uri) == asset
+
+
+def test_an_object_whose_uri_is_too_long_for_an_asset_fails_no_published_task(caplog: pytest.LogCaptureFixture) -> None:
+    facts = {"name": "shoe", "uri": f"file:///{'a' * 4000}"}
+    with caplog.at_level("WARNING"):
+        announce({"outlet_events": {}}, [AssetAlias("clips")], facts)  # type: ignore[arg-type]  # all that it reads
+    assert "shoe: no event for clips" in caplog.text

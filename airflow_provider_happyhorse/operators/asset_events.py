@@ -6,6 +6,7 @@ the process that ends the task: what is set before a deferral is lost (seen on A
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -16,6 +17,8 @@ from airflow_provider_happyhorse._compat import is_asset
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+log = logging.getLogger(__name__)
 
 #: Of the generation's result.
 _OF_GENERATION = (
@@ -53,12 +56,18 @@ def announce(context: Context, outlets: Iterable[Any], facts: Mapping[str, Any])
     """Put the facts on the events of a task's outlets.
 
     :param outlets: as the author declared them; what is no asset is left alone. An ``AssetAlias`` gets the published object as an asset of
-        its own, whose name is its URI, and nothing where nothing was published.
+        its own, whose name is its URI, and nothing where nothing was published or Airflow takes no asset of that name.
     """
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
             if facts["uri"]:
-                context["outlet_events"][outlet].add(Asset(uri=asset_uri(facts["uri"])), extra=dict(facts))
+                try:
+                    asset = Asset(uri=asset_uri(facts["uri"]))
+                except ValueError as problem:
+                    # Airflow's assets are shorter than some paths, and the video is paid for and published.
+                    log.warning("%s: no event for %s: %s", facts["name"], outlet.name, problem)
+                    continue
+                context["outlet_events"][outlet].add(asset, extra=dict(facts))
         elif is_asset(outlet):
             context["outlet_events"][outlet].extra.update(facts)
 
