@@ -177,7 +177,7 @@ LINES = (
     Line(
         "the record from before there was a path is read",
         "ledger/clip_ledger.py",
-        "return named if named is not None or own is not None else self._before.read()",
+        "return named or self._before.read()",
         "return named",
         f"{_PATH}::TestThePathItself::test_setting_it_forgets_nothing",
     ),

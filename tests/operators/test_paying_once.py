@@ -539,7 +539,7 @@ class TestWhatTheServiceAnswers:
         emulator.fault("wrong_type", method="POST")
         running = task(timeout=0.5)
         for _ in range(2):
-            with pytest.raises(GenerationTimeout, match="12345 is still running"):
+            with pytest.raises(GenerationTimeout, match="12345 was not seen to end"):
                 running.run()
         assert store.record["facts"]["generation_id"] == "12345"
         assert emulator.charged() == 1
