@@ -181,6 +181,19 @@ async def test_a_poller_that_is_stopped_from_outside_leaves_nobody_hanging(conne
     assert (await waiting)["status"] == "error"
 
 
+async def test_a_clock_that_is_set_back_keeps_nobody_from_being_asked_about(
+    connect: Callable[..., str], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect()
+    (generation_id,) = emulator.seed(render_seconds=600)
+    waiting, real = waits(generation_id), time.time
+    await asked(emulator)
+    monkeypatch.setattr(time, "time", lambda: real() - 3600)
+    emulator.finish()
+    async with asyncio.timeout(30):
+        assert (await waiting)["status"] == "success"
+
+
 async def test_a_rotated_key_is_read_once_for_everybody(connect: Callable[..., str], emulator: EmulatorProcess, lookups: list[str]) -> None:
     connect(key="sk-old")
     ids = emulator.seed(10, render_seconds=0)
