@@ -133,7 +133,7 @@ def test_importing_the_operators_in_a_dag_file_loads_no_http_and_no_storage_libr
         name for name in ours if name.startswith(("airflow_provider_happyhorse.transports", "airflow_provider_happyhorse.emulator"))
     ]
     assert set(at_import) - set(ours) <= {"difflib", "decimal", "_decimal"}
-    assert len(ours) < 50, ours
+    assert len(ours) < 60, ours  # a sixtieth file is a reason to look at what a DAG file has to load
 
 
 def run_python(code: str) -> str:
