@@ -11,7 +11,8 @@ from airflow_provider_happyhorse._compat import is_being_unmapped
 from airflow_provider_happyhorse.api.table_values import is_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
 from airflow_provider_happyhorse.operators.clip import Asked, problems_at_parse_time, read_pay_again_on
-from airflow_provider_happyhorse.operators.literals import destination_problems, is_literal
+from airflow_provider_happyhorse.operators.destination import destination_problems
+from airflow_provider_happyhorse.operators.literals import is_literal
 from airflow_provider_happyhorse.operators.mapped_clips import MappedClips
 from airflow_provider_happyhorse.operators.waiting import deferrable_by_default, timeout_problems
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.exceptions import InvalidArguments
 from airflow_provider_happyhorse.ledger.objects import UnsuitableLedgerPath
-from airflow_provider_happyhorse.ledger.record import RecordState
+from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stores import Ledger, ledger_for, spend_log_for
 from airflow_provider_happyhorse.results import money
 
@@ -58,23 +58,28 @@ class Books:
         if known.get("state") in ("succeeded", "failed"):
             note_spend(self.spend, known, at=timestamp(), log=self.log)
 
-    def failed(self, known: Mapping[str, Any], *, detail: str) -> None:
-        """Note that the service has ended it as failed."""
-        self._note(RecordState.FAILED, known, detail)
+    def failed(self, known: Mapping[str, Any], *, detail: str) -> Record | None:
+        """Note that the service has ended it as failed, and return the record it is noted in, None for none."""
+        record = self._note(RecordState.FAILED, known, detail)
         note_spend(self.spend, known, at=timestamp(), log=self.log)
+        return record
 
-    def _note(self, state: RecordState, known: Mapping[str, Any], detail: str = "") -> None:
+    def _note(self, state: RecordState, known: Mapping[str, Any], detail: str = "") -> Record | None:
         try:
             record = self.ledger.read()
             if record is None:
-                return
+                return None
             # An intent of this very try: the id could not be written after the submission, and now perhaps can.
             unwritten = record.state is RecordState.INTENT and record.try_number == self.stamp.try_number
             if unwritten or record.generation_id == known["generation_id"]:
-                self.ledger.write(record.step(state, at=timestamp(), facts=dict(known), detail=detail, max_tries=self.stamp.max_tries))
+                record = record.step(state, at=timestamp(), facts=dict(known), detail=detail, max_tries=self.stamp.max_tries)
+                self.ledger.write(record)
         except Exception:
             # What it would say is in the XCom, and a later try asks the service again; it must not hide how this one ended.
             self.log.exception("[%s] the record of %s could not be written", known.get("name"), known["generation_id"])
+            return None
+        else:
+            return record
 
 
 def open_ledger(context: Context, *, identity: Identity, ledger_path: str) -> Ledger:

@@ -45,8 +45,8 @@ class GenerateEndings(TellsDownstream, GenerateArguments):
         self._push(context, known)
         if isinstance(problem, GenerationFailed):
             books = self._books(context, known)
-            books.failed(known, detail=str(problem))
-            tell_other_rows(context, books.ledger, None, failed=True)
+            record = books.failed(known, detail=str(problem))
+            tell_other_rows(context, books.ledger, record, failed=True)
             words = read_pay_again_on(self.pay_again_on)[0]
             # Without a ledger a retry would stop for not knowing what this try has submitted.
             if "failed_generation" in words and (books.ledger.protects or "unprotected_retry" in words):

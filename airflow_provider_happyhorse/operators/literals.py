@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_happyhorse.exceptions import PublishRefused
-
 
 def is_literal(value: Any) -> bool:
     """Say whether a value is final: no Jinja, and no XComArg, MappedArgument or other placeholder anywhere inside."""
@@ -18,19 +16,6 @@ def is_literal(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(is_literal(item) for item in value)
     return value is None or isinstance(value, (bool, int, float, Decimal))
-
-
-def destination_problems(destination: Any) -> list[str]:
-    """Return why a destination can never work, as far as its text tells; the storage is not touched, and placeholders say nothing."""
-    if not is_literal(destination):
-        return []
-    from airflow_provider_happyhorse.storage.stores import locate  # a DAG file without destinations does not load it
-
-    try:
-        locate(destination)
-    except PublishRefused as problem:
-        return [f"`destination`: {str(problem).rstrip('.')}"]
-    return []
 
 
 def literal_fields(request: Any) -> tuple[dict[str, Any], frozenset[str]] | None:

@@ -27,12 +27,12 @@ def tell_other_rows(context: Context, ledger: Ledger, record: Record | None, *, 
     """Tell the other rows of a mapped task what this one has paid for; with a shared ledger they find it there.
 
     :param record: None for none.
-    :param failed: what it has paid for has failed at the service.
+    :param failed: what it has submitted has failed at the service, which is known also where no record is kept.
     """
     if not _mapped(context) or ledger.shared:
         return
     paid: dict[str, str] = {}
-    if record is not None and not failed:
+    if record is not None:
         paid = {mark: str(facts["generation_id"]) for mark, facts in record.paid().items()}
         if record.state in (RecordState.INTENT, RecordState.AMBIGUOUS):
             paid[record.fingerprint] = ""

@@ -10,8 +10,9 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments, PublishFailed, PublishRefused
+from airflow_provider_happyhorse.operators.destination import destination_problems
 from airflow_provider_happyhorse.operators.downstream import TellsDownstream
-from airflow_provider_happyhorse.operators.literals import destination_problems, is_literal
+from airflow_provider_happyhorse.operators.literals import is_literal
 from airflow_provider_happyhorse.results import REQUEST_KEY, kind_of, read_reference
 
 if TYPE_CHECKING:

@@ -35,7 +35,8 @@ LEAST_BATCH, REST_OF_BATCH, TOGETHER = 8, 2, 20.0
 UNTOUCHED = 1
 #: Seconds between two requests of a window that are spent at once, and before the earliest reset at which the last one is made.
 SWEEP_GAP, BEFORE_RESET = 0.02, 0.25
-#: Requests that a driver is expected to have under way at once; a sweep takes the longer the slower the answers come.
+#: Requests that a driver has under way at once; a sweep takes the longer the slower the answers come. More would help only where an answer
+#: takes longer than eight turns of the budget.
 SIDE_BY_SIDE = 8
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_happyhorse.api.errors import Ambiguous, ServiceError
 from airflow_provider_happyhorse.metrics import Metrics
+from airflow_provider_happyhorse.polling.holding import SIDE_BY_SIDE
 from airflow_provider_happyhorse.polling.schedule import Schedule
 from airflow_provider_happyhorse.polling.steps import AskList, AskOne, Heard, Idle
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse.transports.aio import AioTransport
     from airflow_provider_happyhorse.triggers.poller import Poller
 
-#: Requests under way at once. More would help only where an answer takes longer than eight turns of the budget.
-AT_ONCE = 8
 #: Seconds by which the clock may go wrong against one that nobody sets, before what was learned and planned by it is given up.
 CLOCK_WAS_SET = 5.0
 #: Seconds between two looks at the clock, which may be set while we wait.
@@ -77,7 +76,7 @@ class PollingRun:
             self._poller.begin_anew()
         self._service = settings.service.name
         transport, schedule = await self._transport_to(settings), self._poller.schedule(settings)
-        while self._under_way < AT_ONCE:
+        while self._under_way < SIDE_BY_SIDE:
             now = time.time()
             self._poller.tell(schedule.overdue(now=now))
             step = schedule.next(now=now, random=random.random())

@@ -129,7 +129,7 @@ LINES = (
         "the failure is written",
         "operators/ending.py",
         "books.failed(known, detail=str(problem))",
-        "pass",
+        "None",
         f"{_PAYING}::TestARetry::test_of_a_failed_generation_stands",
     ),
     Line(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,21 @@ def task(connect: Callable[..., str], emulator: EmulatorProcess, store: Store) -
 def unprotected(connect: Callable[..., str], emulator: EmulatorProcess) -> Callable[..., Any]:
     """Give the same without a record, as on every Airflow before 3.3."""
     connect()
+    return lambda **arguments: Task(**{"prompt": QUICK, **arguments})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """Give an empty ledger path, with a blank in it."""
+    folder = tmp_path / "ledger path"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def on_path(connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path) -> Callable[..., Task]:
+    """Give the function that makes a task without Airflow's own store and with a ``ledger_path``."""
+    connect(ledger_path=str(ledger))
     return lambda **arguments: Task(**{"prompt": QUICK, **arguments})
 
 

@@ -47,16 +47,22 @@ def cleared(*tasks: Task) -> None:
             one.clear()
 
 
+def with_a_row_on_top(rows: Rows) -> tuple[Task, Task, Task]:
+    """Pay for two rows, and return them and the one that is new at the end, cleared."""
+    first, second = rows(KETTLE, TEAPOT)
+    for one in (first, second):
+        one.run()
+    (new,) = rows(TEAPOT, at=2)
+    meet(first, second, new)
+    cleared(first, second, new)
+    return first, second, new
+
+
 class TestARowInsertedOnTop:
     """Rows kettle, teapot become fixed, kettle, teapot: the last has no record."""
 
     def test_the_last_row_stops_while_the_others_have_not_begun(self, rows: Rows, emulator: EmulatorProcess) -> None:
-        first, second = rows(KETTLE, TEAPOT)
-        for one in (first, second):
-            one.run()
-        (new,) = rows(TEAPOT, at=2)
-        meet(first, second, new)
-        cleared(first, second, new)
+        _, second, new = with_a_row_on_top(rows)
         with pytest.raises(SubmissionStopped, match="rows have moved") as stopped:
             new.run()
         assert second.xcoms["generation_id"] in str(stopped.value)
@@ -66,12 +72,7 @@ class TestARowInsertedOnTop:
         assert emulator.charged() == 2
 
     def test_the_last_row_stops_when_the_others_have_stopped_before(self, rows: Rows, emulator: EmulatorProcess) -> None:
-        first, second = rows(KETTLE, TEAPOT)
-        for one in (first, second):
-            one.run()
-        (new,) = rows(TEAPOT, at=2)
-        meet(first, second, new)
-        cleared(first, second, new)
+        first, second, new = with_a_row_on_top(rows)
         for one, row in ((first, FIXED), (second, KETTLE)):
             with pytest.raises(SubmissionStopped):
                 one.run(request=row)
@@ -80,12 +81,7 @@ class TestARowInsertedOnTop:
         assert emulator.charged() == 2
 
     def test_the_last_row_waits_for_rows_that_are_about_to_tell(self, rows: Rows, emulator: EmulatorProcess) -> None:
-        first, second = rows(KETTLE, TEAPOT)
-        for one in (first, second):
-            one.run()
-        (new,) = rows(TEAPOT, at=2)
-        meet(first, second, new)
-        cleared(first, second, new)
+        first, second, new = with_a_row_on_top(rows)
         for one in (first, second):
             # Their tries have begun, which takes their XComs away, and have not come further.
             one.ti.xcoms = {}
@@ -138,6 +134,22 @@ def test_a_generation_that_has_failed_keeps_nobody_from_submitting(rows: Rows, e
     meet(first, new)
     cleared(first, new)
     new.run()
+    assert emulator.charged() == 2
+
+
+def test_what_else_a_failed_row_has_paid_for_is_told(rows: Rows, emulator: EmulatorProcess) -> None:
+    (first,) = rows(KETTLE)
+    if first.store is None:
+        pytest.skip("only a record knows what was paid for before")
+    first.run()
+    first.clear()
+    with pytest.raises(GenerationFailed):
+        first.run(request={**KETTLE, "prompt": f"{KETTLE['prompt']} [emulator: fail=1]"}, wait_for_completion=True)
+    (new,) = rows(KETTLE, at=1)
+    meet(first, new)
+    cleared(first, new)
+    with pytest.raises(SubmissionStopped, match="was submitted as"):
+        new.run()
     assert emulator.charged() == 2
 
 

@@ -25,17 +25,8 @@ LIST = "/api/v1/videos"
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    folder = tmp_path / "ledger"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def task(connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path) -> Callable[..., Task]:
-    """Give the function that makes a task with a ``ledger_path``."""
-    connect(ledger_path=str(ledger))
-    return lambda **arguments: Task(**{"prompt": QUICK, **arguments})
+def task(on_path: Callable[..., Task]) -> Callable[..., Task]:
+    return on_path
 
 
 def only_job(emulator: EmulatorProcess) -> str:
