@@ -61,6 +61,8 @@ class PathLedger:
         self._writer = writer or secrets.token_hex(16)
         self._highest: int | None = None
         self._read = False
+        #: A write has not told whether it is stored.
+        self._unsure = False
 
     @property
     def clip(self) -> str:
@@ -96,13 +98,14 @@ class PathLedger:
         value = {**record.to_json(), "clip": self._clip, "writer": self._writer}
         data = json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         number = self._highest + 1
+        self._unsure = True
         while not self._create(number, data):
             number += 1
-        self._highest = number
+        self._highest, self._unsure = number, False
 
     def where(self) -> str:
         """Return the folder, and what a person adds there to resolve a stopped clip."""
-        following = "the next number" if self._highest is None else f"{self._highest + 1:06d}.json"
+        following = "the next number" if self._highest is None or self._unsure else f"{self._highest + 1:06d}.json"
         return (
             f"the ledger folder {self._objects.uri}/{self._folder} (change and delete nothing there; add {following} with "
             '{"state": "submitted", "generation_id": "<its id>"}, or with {"state": "not_sent"} to let it be submitted)'

@@ -26,7 +26,7 @@ from airflow_provider_happyhorse.operators.books import timestamp
 from airflow_provider_happyhorse.operators.budget import check_budget
 from airflow_provider_happyhorse.operators.clip import Asked
 from airflow_provider_happyhorse.operators.ending import GenerateEndings
-from airflow_provider_happyhorse.operators.moved_rows import paid_by_another_row, tell_other_rows
+from airflow_provider_happyhorse.operators.moved_rows import LOOKS, paid_by_another_row, tell_other_rows
 from airflow_provider_happyhorse.operators.reconciliation import claim
 from airflow_provider_happyhorse.operators.sibling_rows import check_names_differ
 from airflow_provider_happyhorse.operators.submission import Submission
@@ -84,8 +84,8 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
             attempt = self._reconciled(context, attempt)
         decision = attempt.decision()
         if isinstance(decision, Submit) and attempt.record is None and "unprotected_retry" not in attempt.pay_again_on:
-            sleep = self._sleep_before_looking
-            decision = paid_by_another_row(context, attempt.ledger, fingerprint=attempt.fingerprint, sleep=sleep) or decision
+            looks, sleep = LOOKS if self._turn is None else 1, self._sleep_before_looking
+            decision = paid_by_another_row(context, attempt.ledger, fingerprint=attempt.fingerprint, looks=looks, sleep=sleep) or decision
         if isinstance(decision, Stop):
             raise self._stopped(context, attempt, decision)
         if isinstance(decision, Attach):

@@ -39,18 +39,21 @@ def tell_other_rows(context: Context, ledger: Ledger, record: Record | None, *, 
     context["ti"].xcom_push(key=KEY, value={"paid": paid, "known": failed or record is not None or not ledger.forgets})
 
 
-def paid_by_another_row(context: Context, ledger: Ledger, *, fingerprint: str, sleep: Callable[[float], object]) -> Stop | None:
+def paid_by_another_row(
+    context: Context, ledger: Ledger, *, fingerprint: str, looks: int, sleep: Callable[[float], object]
+) -> Stop | None:
     """Return why a clip without a record must not be submitted: another row may have paid for it, before the rows moved.
 
     Only in a run that was cleared (``dag_run.clear_number``; Airflow 2.11 to 3.2 count clears of runs that had ended): rows do not move
     otherwise.
 
     :param fingerprint: of the request.
+    :param looks: times; a try whose turn to submit has come has looked before, and holds its worker slot no longer than it must.
     :param sleep: waits seconds.
     """
     if not _mapped(context) or ledger.shared or not getattr(context.get("dag_run"), "clear_number", 0):
         return None
-    for look in range(LOOKS):
+    for look in range(looks):
         if look:
             sleep(PAUSE)
         for told in _told(context):

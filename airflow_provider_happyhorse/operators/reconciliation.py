@@ -111,9 +111,9 @@ class Reconciliation:
         return Outcome(found, f"found {found.generation_id} in the list of {service}: made when it was sent, and it echoes every field")
 
     def _find(self, sent: Mapping[str, Any], window: SendWindow) -> Findings:
-        """Read the list back to the time of the submission."""
+        """Read the list back to the time of the submission; what one page has shown is named also when the next cannot be read."""
         rows: dict[str, Generation] = {}
-        ahead, whole = 0.0, False
+        findings = Findings((), None)
         # What this clip has submitted before, for another request or take, is not what is looked for.
         ours = {str(facts.get("generation_id")) for facts in self.record.others.values()}
         for page in range(1, PAGES + 1):
@@ -121,23 +121,19 @@ class Reconciliation:
             try:
                 listed, headers = self.hook.send(self.hook.service.list_generations(page, PAGE).with_headers(), attempts=1)
             except ServiceError as problem:
-                return Findings((), None, f"it cannot be read ({problem})")
+                return replace(findings, why_not=f"{'it' if page == 1 else f'page {page} of it'} cannot be read ({problem})")
             told = _date(headers.get("date", ""))
             if told is None:
-                return Findings((), None, "its answer has no Date, so its times cannot be compared with ours")
+                return replace(findings, why_not="its answer has no Date, so its times cannot be compared with ours")
             # The header is cut to the second, and the answer took its time: half of both, on the average.
             ahead = told + 0.5 - (asked + self.clock()) / 2
             fresh = [row for row in listed if row.generation_id not in rows]
             rows |= {row.generation_id: row for row in fresh}
-            findings = find(
-                [row for row in rows.values() if row.generation_id not in ours], sent=sent, window=window, ahead=ahead, whole=whole
-            )
+            others = [row for row in rows.values() if row.generation_id not in ours]
+            findings = find(others, sent=sent, window=window, ahead=ahead, whole=not fresh)
             if findings.reaches_past:
-                return findings
-            if not fresh:
-                whole = True
                 break
-        return find([row for row in rows.values() if row.generation_id not in ours], sent=sent, window=window, ahead=ahead, whole=whole)
+        return findings
 
 
 def claim(ledger: Ledger, service: Service, *, generation_id: str, name: str, log: TaskLog) -> None:

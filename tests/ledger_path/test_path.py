@@ -264,6 +264,18 @@ class TestARecordThatAPersonOrAnOlderVersionWrote:
         reader.write(record.step(RecordState.DELIVERED, at="2026-11-20T11:00:00+00:00"))
         assert "add 000004.json" in reader.where()
 
+    def test_is_told_no_number_that_a_write_without_an_answer_may_have_taken(self, objects: ObjectStore) -> None:
+        deaf = Deaf(objects)
+        writer = path_ledger(deaf)
+        writer.read()
+        deaf.deaf = True
+        with pytest.raises(ObjectsUnavailable):
+            writer.write(INTENT)
+        assert "add the next number" in writer.where()
+        deaf.deaf = False
+        writer.write(INTENT)
+        assert "add 000002.json" in writer.where()
+
     def test_what_was_paid_for_before_is_not_forgotten_by_it(self, ledger: Ledgers, objects: ObjectStore) -> None:
         add(objects, "kettle~/000001.json", {**SUBMITTED.to_json(), "others": {"v1:z": {"generation_id": "v-z"}}})
         add(objects, "kettle~/000002.json", {"state": "not_sent"})

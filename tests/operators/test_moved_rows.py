@@ -165,6 +165,20 @@ def test_a_run_that_was_cleared_before_anything_was_paid_submits_after_looking(r
     assert emulator.charged() == 2
 
 
+def test_a_row_whose_turn_has_come_does_not_hold_its_worker_slot_again(rows: Rows, emulator: EmulatorProcess) -> None:
+    first, second = rows(KETTLE, TEAPOT)
+    meet(first, second)
+    cleared(first, second)
+    first.arguments["deferrable"] = True
+    emulator.fault("rate_limited", method="POST", seconds=300)
+    refused = first.deferred()
+    assert first.slept == [PAUSE] * (LOOKS - 1)
+    first.slept.clear()
+    first.build().execute_in_turn(first.context, {"status": "due", "message": "it may be sent"}, **refused.kwargs)
+    assert first.slept == []
+    assert emulator.charged() == 1
+
+
 def test_a_run_that_was_not_cleared_does_not_look(rows: Rows, emulator: EmulatorProcess) -> None:
     """Two rows may ask for the same."""
     first, second = rows(KETTLE, {**KETTLE, "name": "another"})

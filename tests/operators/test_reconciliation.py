@@ -176,6 +176,13 @@ class TestNothingIsAdopted:
         self.stops(task(), says)
         assert emulator.charged() == 1
 
+    def test_where_a_later_page_cannot_be_read_but_it_is_named(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+        emulator.seed(60, request={"prompt": "a teapot"}, age_seconds=0.0)
+        emulator.fault("reset_after", method="POST")
+        emulator.fault("server_error", path=f"{LIST}?page=2*", times=None)
+        said = self.stops(task(), "page 2 of it cannot be read")
+        assert f"not contradicting the request: {emulator.state()['jobs'][-1]['id']}" in said
+
     def test_without_a_ledger_that_tasks_share_but_it_is_named(
         self, connect: Callable[..., str], emulator: EmulatorProcess, store: Store
     ) -> None:
