@@ -39,9 +39,7 @@ def tell_other_rows(context: Context, ledger: Ledger, record: Record | None, *, 
     context["ti"].xcom_push(key=KEY, value={"paid": paid, "known": failed or record is not None or not ledger.forgets})
 
 
-def paid_by_another_row(
-    context: Context, ledger: Ledger, *, fingerprint: str, looks: int, sleep: Callable[[float], object]
-) -> Stop | None:
+def paid_by_another_row(context: Context, ledger: Ledger, *, fingerprint: str, looks: int, sleep: Callable[[float], object]) -> Stop | None:
     """Return why a clip without a record must not be submitted: another row may have paid for it, before the rows moved.
 
     Only in a run that was cleared (``dag_run.clear_number``; Airflow 2.11 to 3.2 count clears of runs that had ended): rows do not move
