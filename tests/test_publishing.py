@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -385,6 +386,22 @@ class TestNothingPartial:
         with Cdn(whole(VIDEO, cut_after=100)) as cdn, pytest.raises(PublishFailed, match=r"^\[shoe-01\] n92abc was not published"):
             run([cdn.url()], f"{tmp_path}/")
         assert files(tmp_path) == []
+
+    def test_nothing_has_a_name_before_it_is_on_the_disk_and_the_names_are_synced_last(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[tuple[str, list[str]]] = []
+        fsync = os.fsync
+
+        def note(number: int) -> None:
+            visible = [name for name in files(tmp_path) if not name.startswith(".")]
+            synced.append(("folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "file", visible))
+            fsync(number)
+
+        with Cdn(whole(VIDEO)) as cdn:
+            monkeypatch.setattr(os, "fsync", note)
+            run([cdn.url()], tmp_path / "x.mp4")
+        assert synced == [("file", []), ("file", ["x.mp4"]), ("folder", ["x.mp4", "x.mp4.json"])]
 
     def test_a_kill_in_the_middle_shows_nothing_and_the_next_try_cleans_up(self, tmp_path: Path) -> None:
         def stalls(_: Asked, sock: Any) -> None:

@@ -205,6 +205,23 @@ class TestWriting:
         assert path.read_bytes() == b"old"
         assert names(tmp_path) == ["x.mp4"]
 
+    def test_a_large_one_is_hashed_and_written_to_the_disk_while_it_comes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        advised: list[tuple[int, int]] = []
+        monkeypatch.setattr(os, "posix_fadvise", lambda _, begin, length, __: advised.append((begin, length)))
+        pieces = [os.urandom(700_000) for _ in range(8)]
+        with LocalStore().upload(str(tmp_path / "x.mp4")) as upload:
+            upload.write(pieces[7])
+            upload.restart()
+            for piece in pieces:
+                upload.write(piece)
+            assert upload.sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
+            upload.commit(str(tmp_path / "x.mp4"), overwrite=False)
+        assert (tmp_path / "x.mp4").read_bytes() == b"".join(pieces)
+        ends = [begin + length for begin, length in advised]
+        assert [begin for begin, _ in advised] == [0, *ends[:-1]], "every byte once, in turn"
+        assert all(end % (1 << 20) == 0 for end in ends)
+        assert len(b"".join(pieces[:7])) - (1 << 20) < ends[-1] <= len(b"".join(pieces[:7])), "only what is in the file by then"
+
     def test_an_upload_that_is_not_committed_is_discarded(self, tmp_path: Path) -> None:
         with LocalStore().upload(str(tmp_path / "x.mp4")) as upload:
             upload.write(b"new")

@@ -63,9 +63,14 @@ class FinalNames:
             raise Refused(f"The result is {facts.content_type}, and the destination's name ends in {extension}.")
         return f"{self.stem}{f'-{number}' if of > 1 else ''}{extension}"
 
+    @property
+    def folder(self) -> str:
+        """The path of the folder that all of them are in; empty for the topmost one."""
+        return self.sidecar.rpartition("/")[0]
+
     def beside(self, file: str) -> str:
         """Return the path of a file that the sidecar names."""
-        return f"{self.sidecar.rpartition('/')[0]}/{file}"
+        return f"{self.folder}/{file}"
 
     def result(self, document: Mapping[str, Any], *, already_there: bool) -> dict[str, Any]:
         """Return the publish operator's result from the sidecar's document."""

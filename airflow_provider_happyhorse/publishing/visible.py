@@ -100,6 +100,9 @@ class UnderTheName:
                     document, already_there = there.document, True
                 else:
                     upload.commit(self._place.sidecar, overwrite=True, content_type="application/json")
+        # Once for all of them: file systems keep the order of names in their journal, and a sidecar whose video a power cut has taken
+        # all the same is published again.
+        self._store.settle(self._place.folder)
         for item, stamp in zip(ready, stamps, strict=True):
             self._require_still_there(item, stamp, mine)
         return document, already_there

@@ -22,7 +22,7 @@ from airflow_provider_happyhorse.storage.written import Written
 _PREFIX = ".happyhorse-"
 _PROBE = "probe"
 #: Bytes after which the kernel is advised to write: POSIX_FADV_DONTNEED starts it on Linux, and drops from memory what nobody needs there.
-_STEP = 8 << 20
+_STEP = 1 << 20
 #: Where locks do not work, a temporary file is taken for abandoned this many seconds after its last write.
 _ABANDONED_AFTER = 86_400
 #: Another try meets the same answer; every other error may pass (ENOSPC, EIO, ESTALE, ...).
@@ -106,6 +106,18 @@ class LocalStore:
         with _translated(path):
             Path(path).unlink(missing_ok=True)
 
+    def settle(self, folder: str) -> None:
+        """Sync the folder, where its file system can: those that cannot say EINVAL."""
+        with _translated(folder):
+            number = os.open(folder or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(number)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+                    raise
+            finally:
+                os.close(number)
+
     @contextmanager
     def upload(self, path: str) -> Iterator[LocalUpload]:
         """Open a locked temporary file in the folder of ``path``; it is gone when the context ends, however it ends."""
@@ -131,14 +143,21 @@ class LocalUpload(Written):
         super().__init__(file=file, translated=partial(_translated, temporary))
         self._temporary = temporary
         self._link = link
+        self._begun = 0  # bytes that the disk has been told of
 
-    def write(self, data: bytes | memoryview, /) -> None:
-        """Append bytes, and have the disk begin with them: the sync in the end would otherwise wait for all of a large result at once."""
-        before = self.size // _STEP
-        super().write(data)
-        if self.size // _STEP != before and hasattr(os, "posix_fadvise"):
+    def _beside(self, data: bytes | memoryview, before: int) -> None:
+        """Hash the piece, and have the disk begin with those before it: the sync in the end would otherwise wait for all of them."""
+        super()._beside(data, before)
+        whole = before - before % _STEP
+        if whole > self._begun and hasattr(os, "posix_fadvise"):
             with suppress(OSError):  # a mere advice, which no write depends on
-                os.posix_fadvise(self._file.fileno(), before * _STEP, _STEP, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(self._file.fileno(), self._begun, whole - self._begun, os.POSIX_FADV_DONTNEED)
+            self._begun = whole
+
+    def restart(self) -> None:
+        """Empty the file."""
+        super().restart()
+        self._begun = 0
 
     def commit(self, path: str, *, overwrite: bool, content_type: str = "") -> str:  # noqa: ARG002  files have none
         """Sync, then give the whole file its final name: by rename when it may replace, by link when it may not."""
@@ -151,7 +170,6 @@ class LocalUpload(Written):
                 os.replace(self._temporary, path)  # noqa: PTH105
             else:
                 self._link_to(path)
-            _sync_folder(path.rpartition("/")[0] or "/")
         return _stamp(there)
 
     def _link_to(self, path: str) -> None:
@@ -228,15 +246,3 @@ def _remove_abandoned(folder: str, name: str) -> None:
             locked = _lock(file.fileno())
             if locked or (locked is None and time.time() - os.fstat(file.fileno()).st_mtime > _ABANDONED_AFTER):
                 os.unlink(path)  # noqa: PTH108
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the new name itself survive a power cut; file systems that cannot sync a folder say EINVAL."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(number)

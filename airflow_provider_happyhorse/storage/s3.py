@@ -132,6 +132,9 @@ class S3Store:
         """Delete an object if it is there."""
         self._ask(path, "delete_object", Key=path[1:])
 
+    def settle(self, folder: str) -> None:
+        """Do nothing: an answered request is durable."""
+
     @contextmanager
     def upload(self, path: str) -> Iterator[S3Upload]:
         """Open a temporary file without a name, in the worker's temporary folder: it cannot outlive the process."""

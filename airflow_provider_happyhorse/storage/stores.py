@@ -52,7 +52,9 @@ class Upload(Protocol):
         ...
 
     def commit(self, path: str, *, overwrite: bool, content_type: str = "") -> str:
-        """Make the bytes durable and visible as the object ``path``, in one step and only whole; return its :meth:`Store.stamp`.
+        """Make the bytes durable, then visible as the object ``path``, in one step and only whole; return its :meth:`Store.stamp`.
+
+        The name itself may need :meth:`Store.settle` to survive a power cut.
 
         :param path: in the folder that the upload was begun in.
         :param content_type: for storages that keep one with the object.
@@ -105,6 +107,10 @@ class Store(Protocol):
 
     def remove(self, path: str) -> None:
         """Remove an object if it is there."""
+        ...
+
+    def settle(self, folder: str) -> None:
+        """Make the names that were given in a folder so far survive a power cut."""
         ...
 
 
