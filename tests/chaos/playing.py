@@ -42,10 +42,12 @@ class Play:
         self.over = self.over or bool(self.trouble)
 
 
-def play_together(plays: Sequence[Play], *, at_once: int, look: Callable[[], bool], say: Callable[[str], None]) -> dict[str, str]:
+def play_together(
+    plays: Sequence[Play], *, at_once: int, look: Callable[[Sequence[str]], bool], say: Callable[[str], None]
+) -> dict[str, str]:
     """Play them to their ends, and return what kept any of them from it, by title.
 
-    :param look: reads what the probes look at; False when that was not possible just now.
+    :param look: reads what the probes of the plays with these titles look at; False when that was not possible just now.
     """
     waiting = list(plays)
     running: list[Play] = []
@@ -54,8 +56,12 @@ def play_together(plays: Sequence[Play], *, at_once: int, look: Callable[[], boo
         while waiting and len(running) < at_once:
             running.append(waiting.pop(0))
         if time.monotonic() - seen_at > BLIND:
-            raise TimeoutError(f"Airflow has not been seen for {BLIND:.0f} s")
-        if look():
+            return {
+                play.title: play.trouble or f"Airflow has not been seen for {BLIND:.0f} s"
+                for play in plays
+                if play.trouble or not play.over
+            }
+        if look([play.title for play in running]):
             seen_at = time.monotonic()
             for play in running:
                 play.go_on()

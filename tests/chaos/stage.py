@@ -10,11 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import requests
-
-from tests.chaos.clip import RUN_ID, ScenarioClip, Seen
+from tests.chaos.clip import RUN_ID, ScenarioClip
 from tests.chaos.dag_file import dag_file
 from tests.chaos.database import own_database
+from tests.chaos.lookout import Lookout
 from tests.chaos.playing import Play, play_together
 from tests.chaos.records import S3_CONN_ID, LedgerSteps, LocalFolder, Records, S3Ledger, StateEntry
 from tests.chaos.scenario import Scenario
@@ -32,7 +31,7 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "5",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-    # All task instances are read at once; 100 are the most of a page otherwise, and the others would not be seen.
+    # The task instances of all that is being played are read at once; 100 are the most of a page otherwise.
     "AIRFLOW__API__MAXIMUM_PAGE_LIMIT": "1000",
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "32",
     "AIRFLOW__HAPPYHORSE__FIRST_POLL_DELAY": "6",
@@ -89,9 +88,8 @@ class Stage:
         self._open, self._postgresql, self._patience = ExitStack(), postgresql, patience
         self._pace = ON_SQLITE
         self._clips: list[ScenarioClip] = []
-        self._snapshot: dict[str, Seen] = {}
-        self._blind = False
         self._airflow: LiveAirflow | None = None
+        self._lookout: Lookout | None = None
         self._s3: S3Ledger | None = None
         self.database = "SQLite"
 
@@ -149,6 +147,7 @@ class Stage:
             progress=self._say,
         )
         self._open.enter_context(self._airflow)
+        self._lookout = lookout = Lookout(airflow=self._airflow, say=self._say)
         self._say(f"Airflow is up, on {self.database}")
         for dag_id in tasks:
             self._airflow.wait_for_dag(dag_id)
@@ -164,7 +163,7 @@ class Stage:
                     names={-1: dag_id} if rows is None else {index: str(row["name"]) for index, row in enumerate(rows)},
                     folder=self._folder / "clips" / dag_id,
                     records=self._records(scenario, dag_id),
-                    seen=lambda: self._snapshot,
+                    seen=lambda: lookout.seen,
                 )
             )
 
@@ -200,34 +199,20 @@ class Stage:
 
         :return: their rows, in the given order.
         """
+        assert self._lookout is not None
         order = list(zip(self._scenarios, self._clips, strict=True))
+        lookout, dag_ids = self._lookout, {scenario.title: clip.dag_id for scenario, clip in order}
         troubles: dict[str, str] = {}
         for shakes, alone in ((False, False), (True, False), (False, True)):
             chosen = [(scenario, clip) for scenario, clip in order if (scenario.shakes, scenario.alone) == (shakes, alone)]
             plays = [Play(scenario.title, scenario.play(clip), patience=self._pace.patience) for scenario, clip in chosen]
-            troubles |= play_together(plays, at_once=1 if alone else self._pace.at_once, look=self._look, say=self._say)
-        self._look()
+            troubles |= play_together(
+                plays,
+                at_once=1 if alone else self._pace.at_once,
+                look=lambda titles: lookout.look([dag_ids[title] for title in titles]),
+                say=self._say,
+            )
         return [self._row(scenario, clip, troubles.get(scenario.title, "")) for scenario, clip in order]
-
-    def _look(self) -> bool:
-        """Read all task instances at once; what was true before a clear must not be seen after it."""
-        try:
-            # The runs first: a run that is over when it is read has no task instance that is not.
-            runs = self.airflow.rest.call("GET", "/dags/~/dagRuns", parameters={"limit": "1000"})["dag_runs"]
-            found = self.airflow.rest.call("GET", "/dags/~/dagRuns/~/taskInstances", parameters={"limit": "1000"})["task_instances"]
-        except requests.RequestException as problem:
-            if not self._blind:
-                self._say(f"Airflow's API: {problem}")
-            self._blind = True
-            for name in self.airflow.ended_by_itself():
-                # Without an API server nobody would see anything ever again; what it does to the tasks is chaos enough to go on with.
-                self._say(f"{name} has ended by itself: started again\n{self.airflow.logs(name)}")
-                self.airflow.start_component(name)
-            return False
-        self._blind = False
-        self._snapshot.clear()
-        self._snapshot.update({run["dag_id"]: Seen(run["state"], [ti for ti in found if ti["dag_id"] == run["dag_id"]]) for run in runs})
-        return True
 
     def _row(self, scenario: Scenario, clip: ScenarioClip, trouble: str) -> Row:
         missing = [] if scenario.acts_are_chances else clip.missing_acts()
