@@ -101,6 +101,11 @@ class TestWhatArrives:
         assert body == BODY
         assert done == Downloaded(bytes=len(BODY), requests=1, content_type="video/mp4")
 
+    def test_a_blank_in_a_url_is_sent_as_every_browser_sends_it(self) -> None:
+        with Cdn(whole(BODY)) as cdn:
+            assert fetch(f" {cdn.url('/my shoe%20.mp4?name=my shoe&sig=a%2Fb')} ")[0] == BODY
+        assert cdn.asked[0].line == "GET /my%20shoe%20.mp4?name=my%20shoe&sig=a%2Fb HTTP/1.1"
+
     def test_the_request_carries_no_credentials_and_asks_for_plain_bytes(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listening: socket.socket
     ) -> None:
@@ -244,6 +249,16 @@ class TestAnswersThatStay:
         with Cdn(says(head(Content_Encoding="gzip", Content_Length=3) + b"abc")) as cdn, pytest.raises(ResultRefused, match="compressed"):
             fetch(cdn.url())
 
+    @pytest.mark.parametrize("coding", ["identity", "none", "aws-chunked", "aws-chunked, identity", "UTF-8", "", "binary"])
+    def test_one_that_only_says_something_about_its_coding_is_not_compressed(self, coding: str) -> None:
+        with Cdn(says(head(Content_Encoding=coding, Content_Length=3) + b"abc")) as cdn:
+            assert fetch(cdn.url())[0] == b"abc"
+
+    @pytest.mark.parametrize("coding", ["aws-chunked,gzip", "br", "x-gzip", "unheard-of"])
+    def test_others_are_refused(self, coding: str) -> None:
+        with Cdn(says(head(Content_Encoding=coding, Content_Length=3) + b"abc")) as cdn, pytest.raises(ResultRefused, match="compressed"):
+            fetch(cdn.url())
+
     def test_an_announced_size_above_the_limit_stores_nothing(self) -> None:
         sink = Memory()
         rules = DownloadRules(allow_loopback=True, max_bytes=299_999)
@@ -356,7 +371,8 @@ class TestAddresses:
             ("//cdn.example/v.mp4", "not https"),
             ("", "not https"),
             ("https://user:pass@cdn.example/v.mp4", "user name or password"),
-            ("https://cdn.example/a b", "spaces or control"),
+            ("https://cdn exa.mple/a", "space in its host"),
+            ("https://cdn.example/a\x7fb", "control characters"),
             ("https://cdn.example:port/v.mp4", "cannot be read"),
             ("https://[nonsense/v.mp4", "cannot be read"),
             (f"https://{'a' * 70}.example/v.mp4", "not a host name|cannot be read"),
@@ -593,13 +609,39 @@ class TestProxy:
             with pytest.raises(ResultUnavailable, match=r"answered 407 when asked for cdn\.example:443"):
                 fetch("https://cdn.example/v.mp4", rules, network)
 
-    @pytest.mark.parametrize(
-        "proxy", ["https://proxy.example:8080", "socks5://proxy.example", "http://user:pw@proxy.example", "proxy:8080"]
-    )
+    @pytest.mark.parametrize("proxy", ["https://proxy.example:8080", "socks5://proxy.example", "http://user:pw@proxy.example", "http://"])
     def test_other_proxies_are_refused(self, proxy: str) -> None:
         network = Pauses().network(resolve=lambda host, port: ["8.8.8.8"])
         with pytest.raises(ResultRefused, match="http://host:port without credentials"):
             fetch("https://cdn.example/v.mp4", DownloadRules(proxy=proxy), network)
+
+    @pytest.mark.parametrize(("variables", "hint"), [({"HTTPS_PROXY": "proxy.example:3128"}, True), ({}, False)])
+    def test_a_server_that_only_a_proxy_of_the_environment_would_reach_gets_a_hint(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], hint: bool
+    ) -> None:
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+        def refuse(*_: object) -> socket.socket:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+        network = Pauses().network(resolve=lambda host, port: ["8.8.8.8"], connect=refuse)
+        with pytest.raises(ResultUnavailable) as caught:
+            fetch("https://cdn.example/v.mp4", DownloadRules(), network)
+        assert ("name it in the connection's extra `proxy`" in str(caught.value)) is hint
+
+    def test_a_server_that_answers_gets_none(self, monkeypatch: pytest.MonkeyPatch, certified: Certificates) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+        with Cdn(says(head("503 Busy", Content_Length=0)), tls=certified.server) as cdn:
+            network = Pauses().network(
+                resolve=lambda host, port: ["8.8.8.8"],
+                connect=lambda address, port, timeout: socket.create_connection(("127.0.0.1", cdn.port)),
+                tls=lambda: certified.client,
+            )
+            with pytest.raises(ResultUnavailable, match=r"answered 503$"):
+                fetch("https://cdn.example/v.mp4", DownloadRules(), network)
 
 
 def test_what_is_shown_of_a_url_has_no_signature_and_no_user() -> None:

@@ -14,7 +14,7 @@ from airflow_provider_happyhorse.api.pricing import HAPPYHORSE_APP_PRICES, NO_PR
 from airflow_provider_happyhorse.api.service import Service, service_for, services
 from airflow_provider_happyhorse.api.table_values import flag, is_unset, number
 from airflow_provider_happyhorse.provider_info import CONNECTION_FIELDS
-from airflow_provider_happyhorse.transports.endpoint import Endpoint
+from airflow_provider_happyhorse.transports.endpoint import Endpoint, checked_proxy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -66,7 +66,8 @@ def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]
             base_url=_base_url(host, connection, service),
             api_key=(connection.password or "").strip(),
             request_timeout=_in_range(extra, "request_timeout", 1, 600, 60),
-            proxy=str(extra.get("proxy") or "").strip() or None,
+            # Known before paying: API calls would go through other proxies too, and then the result could not be fetched.
+            proxy=None if is_unset(extra.get("proxy")) else checked_proxy(str(extra["proxy"]).strip()),
         )
         cap = None if is_unset(extra.get("max_credits")) else int(_in_range(extra, "max_credits", 0, 10**9, 0))
         prices = _prices(extra.get("prices"), service)

@@ -41,6 +41,8 @@ _PIECE = 1 << 19
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: S3 answers 400 to a signature whose temporary token has expired, and some CDNs 401 to an expired one.
 _EXPIRED = frozenset({400, 401, 403, 404, 410})
+#: Content codings that leave the bytes as they are: "aws-chunked" stays with objects that came to S3 so, the others are mistakes.
+_PLAIN = frozenset({"", "identity", "none", "binary", "utf-8", "aws-chunked"})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 
@@ -105,6 +107,7 @@ class _Progress:
     validator: str | None = None
     content_type: str | None = None
     wait: float | None = field(default=None)
+    answered: bool = False
 
     def forget(self, sink: Sink) -> None:
         if self.offset:
@@ -142,7 +145,8 @@ def download(url: str, *, into: Sink, rules: DownloadRules, network: Network | N
                     f"{shown(url)} did not arrive within {rules.max_seconds:g} s (max_download_seconds): {reason}"
                 ) from reason
             network.sleep(pause)
-    raise ResultUnavailable(f"{shown(url)} did not arrive whole in {MAX_REQUESTS} requests; the last one: {reason}") from reason
+    hint = "" if progress.answered or rules.proxy or rules.allow_loopback else network.unused_proxy()
+    raise ResultUnavailable(f"{shown(url)} did not arrive whole in {MAX_REQUESTS} requests; the last one: {reason}{hint}") from reason
 
 
 def _one_request(url: str, into: Sink, progress: _Progress, rules: DownloadRules, network: Network, deadline: float) -> None:
@@ -192,6 +196,7 @@ def _follow(url: str, headers: dict[str, str], rules: DownloadRules, network: Ne
 
 def _accept(url: str, answer: Answer, into: Sink, progress: _Progress, rules: DownloadRules, *, asked_range: bool) -> None:
     """Decide from the head whether the body that follows is (the rest of) the result, and prepare to store it."""
+    progress.answered = True
     status = answer.status
     if status in _EXPIRED:
         raise ResultExpired(f"{shown(url)} answered {status}: the URL has expired or the result is gone")
@@ -203,8 +208,8 @@ def _accept(url: str, answer: Answer, into: Sink, progress: _Progress, rules: Do
         raise Interrupted(f"the server answered {status}")
     if status != 200 and not (status == 206 and asked_range):
         raise ResultRefused(f"{shown(url)} answered {status}, which is neither the result nor a passing trouble")
-    encoding = (answer.headers.get("Content-Encoding") or "identity").strip().lower()
-    if encoding != "identity":
+    encoding = (answer.headers.get("Content-Encoding") or "").strip().lower()
+    if not _PLAIN.issuperset(coding.strip() for coding in encoding.split(",")):
         raise ResultRefused(f"{shown(url)} sends the result compressed ({encoding[:40]!r}) although asked not to")
     if status == 206:
         total = _continues(answer, progress)

@@ -114,6 +114,22 @@ def trusted_certificates() -> str:
     return found
 
 
+def checked_proxy(proxy: str) -> str:
+    """Return a proxy that API calls and results can both go through, with its scheme.
+
+    :raises ValueError: it is none; the text does not quote it, for it may hold a password.
+    """
+    url = _with_scheme(proxy)
+    parts = urlsplit(url)
+    try:
+        usable = parts.scheme == "http" and parts.hostname and "@" not in parts.netloc and parts.port != 0
+    except ValueError:  # it has a port that is no number
+        usable = False
+    if not usable:
+        raise ValueError("`proxy` must be http://host:port without credentials")
+    return url
+
+
 def _with_scheme(proxy: str) -> str:
     """Return a proxy as both HTTP libraries take it; ``HTTPS_PROXY=proxy.example:3128`` is usual, and aiohttp refuses it."""
     return proxy if "://" in proxy else f"http://{proxy}"

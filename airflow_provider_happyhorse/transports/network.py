@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -89,15 +90,23 @@ def system_tls() -> ssl.SSLContext:
     return context
 
 
+def unused_proxy() -> str:
+    """Return what to say when nothing answers and the environment names a proxy, which only API calls go through; else nothing."""
+    if "https" not in urllib.request.getproxies():
+        return ""
+    return ". HTTPS_PROXY is set and results do not go through it; if they have to, name it in the connection's extra `proxy`"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The edges of a download: name resolution, connections, TLS, the clock (monotonic seconds) and sleep."""
+    """The edges of a download: name resolution, connections, TLS, the clock (monotonic seconds), sleep and the environment's proxy."""
 
     resolve: Callable[[str, int], Sequence[str]] = resolve
     connect: Callable[[str, int, float], socket.socket] = connect
     tls: Callable[[], ssl.SSLContext] = system_tls
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    unused_proxy: Callable[[], str] = unused_proxy
 
 
 def too_long() -> ResultRefused:

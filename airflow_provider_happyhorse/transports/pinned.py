@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_happyhorse.transports.addresses import Reach, reach
+from airflow_provider_happyhorse.transports.endpoint import checked_proxy
 from airflow_provider_happyhorse.transports.network import CONNECT_TIMEOUT, Network, ResultRefused, Wire, interruptions, too_long
 
 
@@ -100,7 +101,7 @@ def get(url: str, *, headers: dict[str, str], allowed: Allowed, deadline: float,
 
 def _checked(url: str) -> tuple[SplitResult, str, int]:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url.strip())
         host = (parts.hostname or "").encode("idna").decode("ascii") if not (parts.hostname or "").isascii() else (parts.hostname or "")
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
     except ValueError as error:  # includes UnicodeError
@@ -109,8 +110,9 @@ def _checked(url: str) -> tuple[SplitResult, str, int]:
         raise ResultRefused(f"the result's URL is not https: {shown(url)[:200]!r}")
     if parts.username is not None or parts.password is not None:
         raise ResultRefused(f"the result's URL carries a user name or password, which is never sent: {shown(url)}")
-    if any(ord(char) <= 0x20 or char == "\x7f" for char in host + parts.path + parts.query):
-        raise ResultRefused(f"the result's URL has spaces or control characters: {shown(url)!r}")
+    # A blank in path or query is sent as %20, like every browser does.
+    if " " in host or any(ord(char) < 0x20 or char == "\x7f" for char in host + parts.path + parts.query):
+        raise ResultRefused(f"the result's URL has control characters, or a space in its host: {shown(url)!r}")
     return parts, host, port
 
 
@@ -176,12 +178,13 @@ def _first(addresses: list[str], port: int, network: Network, deadline: float) -
 
 
 def _through_proxy(host: str, port: int, proxy: str, network: Network, deadline: float) -> Wire:
-    parts = urlsplit(proxy)
-    if parts.scheme != "http" or not parts.hostname or parts.username is not None:
-        raise ResultRefused("the proxy of the connection must be http://host:port without credentials to be used for results")
+    try:
+        parts = urlsplit(checked_proxy(proxy))
+    except ValueError as problem:
+        raise ResultRefused(f"the connection's {problem}") from None
     # The proxy is the operator's own setting: its address may be private.
-    proxy_port = parts.port or 80
-    wire = Wire(_first(list(network.resolve(parts.hostname, proxy_port)), proxy_port, network, deadline), network.clock, deadline)
+    proxy_host, proxy_port = parts.hostname or "", parts.port or 80
+    wire = Wire(_first(list(network.resolve(proxy_host, proxy_port)), proxy_port, network, deadline), network.clock, deadline)
     try:
         name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         wire.sendall(f"CONNECT {name} HTTP/1.1\r\nHost: {name}\r\n\r\n".encode("ascii"))
@@ -191,7 +194,7 @@ def _through_proxy(host: str, port: int, proxy: str, network: Network, deadline:
         raise
     if status != 200:
         wire.close()
-        raise ConnectionError(f"the proxy {parts.hostname}:{proxy_port} answered {status} when asked for {name}")
+        raise ConnectionError(f"the proxy {proxy_host}:{proxy_port} answered {status} when asked for {name}")
     return wire
 
 

@@ -121,6 +121,10 @@ REFUSED: list[tuple[Any, str]] = [
     ({"host": "happy-horse.ai", "password": "k", "extra": {"allow_private_results": "maybe"}}, "true or false"),
     ({"host": "happy-horse.ai", "password": "k", "extra": {"check_balance": "maybe"}}, "true or false"),
     ({"host": "happyhorse.app", "password": "k", "extra": {"check_balance": True}}, "has no call that tells the balance"),
+    *(
+        ({"host": "happy-horse.ai", "password": "k", "extra": {"proxy": proxy}}, "`proxy` must be http://host:port without credentials")
+        for proxy in ("https://proxy:8080", "socks5://proxy:1", "http://me:two words@proxy:1", "http://me:two words", "http://p:0")
+    ),
     ({"host": "happy-horse.ai", "password": "k", "extra": {"credit_price": "cheap"}}, "`credit_price` must be an amount and a currency"),
 ]
 
