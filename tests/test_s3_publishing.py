@@ -270,6 +270,12 @@ class TestCheckWritable:
         with pytest.raises(PublishRefused, match=reason):
             check_writable(destination)
 
+    @pytest.mark.parametrize("extra", [{"config_kwargs": {"retrys": 3}}, {"endpoint_url": "not a url"}])
+    def test_a_connection_that_boto3_cannot_use_is_refused(self, monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any]) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_BAD_S3", json.dumps({"conn_type": "aws", "extra": {"region_name": "us-east-1"} | extra}))
+        with pytest.raises(PublishRefused, match=r"The connection 'bad_s3' cannot be used for s3://bad_s3@campaigns: "):
+            check_writable(f"s3://bad_s3@{BUCKET}/clips/")
+
     def test_a_connection_that_is_not_found_may_be_found_later(self) -> None:
         with pytest.raises(StorageUnavailable, match="no_such_connection"):
             check_writable(f"s3://no_such_connection@{BUCKET}/clips/")

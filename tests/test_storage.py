@@ -12,12 +12,13 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_happyhorse.exceptions import PublishRefused
 from airflow_provider_happyhorse.storage.local import LocalStore
-from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, check_writable, locate
+from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, check_writable, locate, shown_destination
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": "."}
 
@@ -81,6 +82,11 @@ class TestDestinations:
             ("", "empty"),
             ("   ", "empty"),
             (None, "empty"),
+            (Path("/data/clips/"), "is of type PosixPath, which forgets the '/'"),
+            ("s3://bucket", "names no object. End it with '/'"),
+            ("s3://conn@my bucket/x", "'my bucket' cannot be the name of a bucket"),
+            ("s3://conn@bücket/", "cannot be the name of a bucket"),
+            ("s3://bucket?x/", "cannot be the name of a bucket"),
             ("file:///data/clips/ ", "begins or ends with whitespace"),
             (" /data/x.mp4", "begins or ends with whitespace"),
             ("clips/", "relative"),
@@ -99,9 +105,34 @@ class TestDestinations:
             (f"/data/{'é' * 128}/", "more than 255 bytes"),
         ],
     )
-    def test_a_destination_that_means_nothing_certain_is_refused(self, written: str, reason: str) -> None:
+    def test_a_destination_that_means_nothing_certain_is_refused(self, written: Any, reason: str) -> None:
         with pytest.raises(PublishRefused, match=reason):
             locate(written)
+
+    def test_airflow_s_own_path_is_not_taken_for_text(self) -> None:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        with pytest.raises(PublishRefused, match="is of type ObjectStoragePath, which forgets"):
+            locate(ObjectStoragePath("file:///data/clips/"))
+
+    @pytest.mark.parametrize(
+        ("written", "shown"),
+        [
+            ("s3://KEY:secret@bucket/x@y.mp4", "s3://***@y.mp4"),
+            ("s3://KEY:sec/ret@bucket/x.mp4", "s3://***@bucket/x.mp4"),
+            ("s3://KEY:secret", "s3://***"),
+            ("s3://conn@bucket/a:b@c.mp4", "s3://conn@bucket/a:b@c.mp4"),
+            ("/data/a:b@c.mp4", "/data/a:b@c.mp4"),
+        ],
+    )
+    def test_what_is_shown_of_one_has_no_secret(self, written: str, shown: str) -> None:
+        assert shown_destination(written) == shown
+
+    @pytest.mark.parametrize("written", ["s3://KEY:geheim@bucket/x ", "s3://KEY:geheim@bucket/x\n", "s3://KEY:geheim@bucket/../x"])
+    def test_a_refusal_of_one_shows_none_either(self, written: str) -> None:
+        with pytest.raises(PublishRefused) as caught:
+            locate(written)
+        assert "geheim" not in str(caught.value)
 
     def test_airflow_opens_what_the_uri_names(self, tmp_path: Path) -> None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath

@@ -10,7 +10,7 @@ from airflow_provider_happyhorse.operators.literals import is_literal
 
 def destination_problems(destination: Any) -> list[str]:
     """Return why a destination can never work, as far as its text tells; the storage is not touched, and placeholders say nothing."""
-    if not is_literal(destination):
+    if not is_literal(destination) and not hasattr(type(destination), "joinpath"):  # a path is no placeholder
         return []
     from airflow_provider_happyhorse.storage.stores import locate  # a DAG file without destinations does not load it
 

@@ -18,7 +18,7 @@ from airflow_provider_happyhorse.publishing.layout import Where
 from airflow_provider_happyhorse.publishing.previews import PreviewRules, Previews
 from airflow_provider_happyhorse.publishing.visible import Ready, UnderTheName
 from airflow_provider_happyhorse.results import money
-from airflow_provider_happyhorse.storage.stores import StorageUnavailable, locate
+from airflow_provider_happyhorse.storage.stores import StorageUnavailable, locate, shown_destination
 from airflow_provider_happyhorse.transports.download import (
     DownloadRules,
     ResultExpired,
@@ -147,7 +147,8 @@ class _Publication:
 
 def _story(label: str, destination: str, error: Exception, generation: Mapping[str, Any]) -> str:
     return (
-        f"{label} was not published to {destination}: {str(error).rstrip('.')}. Nothing partial is visible under the final name. "
+        f"{label} was not published to {shown_destination(destination)}: {str(error).rstrip('.')}. "
+        "Nothing partial is visible under the final name. "
         f"The generation cost {money(generation)}; publishing it again costs nothing."
     )
 

@@ -43,6 +43,8 @@ LONGEST = 1 << 20
 _CARRIED = ("kind", "model", "duration", "aspect_ratio", "credits", "credits_estimated", "submitted_at", "completed_at")
 _FACTS = ("bytes", "sha256", "content_type", "seconds", "width", "height")
 _PICTURES = ("poster", "preview")
+#: Of the facts that a result is made of.
+_KINDS = {"bytes": int, "sha256": str, "content_type": str, "seconds": int | float | None, "width": int, "height": int}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +137,8 @@ def read_sidecar(stored: bytes) -> Sidecar:
         raise NotASidecar(f"it is not JSON ({error})") from None
     if not isinstance(document, dict) or "schema" not in document or "generation_id" not in document:
         raise NotASidecar("it is JSON of another kind")
+    if not isinstance(document.get("service"), str | None):
+        raise NotASidecar(f"its service is {document['service']!r}")
     if document["schema"] != SCHEMA:
         raise NotASidecar(f"its schema is {document['schema']!r}, this version knows {SCHEMA}")
     try:
@@ -147,8 +151,11 @@ def read_sidecar(stored: bytes) -> Sidecar:
 
 
 def _file(entry: Mapping[str, Any]) -> PublishedFile:
-    if not isinstance(entry["file"], str) or "/" in entry["file"] or not isinstance(entry["bytes"], int):
+    if not isinstance(entry["file"], str) or "/" in entry["file"]:
         raise TypeError(entry["file"])
+    for key, kinds in _KINDS.items():
+        if not isinstance(entry[key], kinds):
+            raise TypeError(f"{key}: {entry[key]!r}")
     pictures: dict[str, Any] = {key: entry.get(key) for key in _PICTURES}  # a sidecar may be older than these keys
     if any(name is not None and (not isinstance(name, str) or "/" in name) for name in pictures.values()):
         raise TypeError(pictures)

@@ -202,7 +202,10 @@ class S3Store:
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook
         except ImportError as error:
             raise PublishRefused(f"{self.uri('')} needs apache-airflow-providers-amazon in every worker: {error}.") from error
-        return S3Hook(aws_conn_id=self._conn_id).get_conn()
+        try:
+            return S3Hook(aws_conn_id=self._conn_id).get_conn()
+        except (TypeError, ValueError) as error:  # of its config_kwargs, and of its endpoint
+            raise PublishRefused(f"The connection {self._conn_id!r} cannot be used for {self.uri('')}: {error}.") from error
 
 
 class S3Upload(Written):

@@ -52,6 +52,7 @@ def translated(uri: str) -> Iterator[None]:
     except ClientError as error:
         _raise(uri, error)
     except ParamValidationError as error:
+        # Names are checked long before, so what it does not know is a condition or a checksum.
         raise PublishRefused(f"The installed botocore cannot write to {uri} without overwriting; upgrade it: {error}.") from error
     except AirflowNotFoundException as error:
         # Airflow says the same when a secrets backend fails for a moment.

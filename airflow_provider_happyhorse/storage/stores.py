@@ -10,10 +10,12 @@ writes, and publish what they have when an exception leaves ``with open("wb")``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from pathlib import PurePath
+from typing import Any, BinaryIO, Protocol
 
 from airflow_provider_happyhorse.exceptions import PublishRefused
 
@@ -147,9 +149,13 @@ def _s3(authority: str) -> Store:
     conn_id, _, bucket = authority.rpartition("@")
     if not bucket or ":" in authority:
         raise PublishRefused("An S3 destination is s3://connection_id@bucket/folder/; keys and secrets belong into that connection.")
+    if not _BUCKET.fullmatch(bucket):
+        raise PublishRefused(f"{bucket!r} cannot be the name of a bucket, which has letters, digits, '.', '-' and '_' only.")
     return S3Store(conn_id=conn_id or None, bucket=bucket)
 
 
+#: What botocore takes; it says so when the first request is made, which may be after paying.
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 #: NAME_MAX of the usual file systems. Known before paying, or else found out when the sidecar is written, last of all.
 _LONGEST_NAME = 255
 
@@ -157,19 +163,25 @@ _LONGEST_NAME = 255
 _STORES: dict[str, Callable[[str], Store]] = {"": _local, "file": _local, "local": _local, "s3": _s3}
 
 
-def locate(destination: str) -> Destination:
+def locate(destination: Any) -> Destination:
     """Understand a destination without touching the storage.
 
     :param destination: absolute path or URI; with a trailing ``/`` a folder, else the exact object.
-    :raises PublishRefused: it is empty, relative, begins or ends with whitespace, climbs with ``..``, or its backend is not supported.
+    :raises PublishRefused: it is no text, empty, relative, begins or ends with whitespace, climbs with ``..``, or has no supported backend.
     """
+    if isinstance(destination, PurePath) or hasattr(type(destination), "joinpath"):  # Airflow's ObjectStoragePath is not always the former
+        raise PublishRefused(
+            f"The destination is of type {type(destination).__name__}, which forgets the '/' in the end that makes it a folder. "
+            "Write it as text."
+        )
     if not isinstance(destination, str) or not destination.strip():
         raise PublishRefused("The destination is empty. Give an absolute path or URI; end it with '/' for a folder.")
+    shown = shown_destination(destination)
     if destination != destination.strip():
         # A blank after the last slash would be an object of that name, and the folder that was meant would stay empty.
-        raise PublishRefused(f"The destination {destination!r} begins or ends with whitespace. Write it without.")
+        raise PublishRefused(f"The destination {shown!r} begins or ends with whitespace. Write it without.")
     if any(ord(char) < 0x20 or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in destination):
-        raise PublishRefused(f"The destination {destination!r} has characters that no path should have.")
+        raise PublishRefused(f"The destination {shown!r} has characters that no path should have.")
     scheme, authority, path = _split(destination)
     make = _STORES.get(scheme)
     if make is None:
@@ -178,20 +190,29 @@ def locate(destination: str) -> Destination:
             "publish to S3 (s3://connection_id@bucket/…) or to a local or mounted path (file:///…)."
         )
     store = make(authority)
+    if authority and not path:
+        raise PublishRefused(f"The destination {shown!r} names no object. End it with '/' to publish below it, or name an object.")
     if not path.startswith("/"):
-        raise PublishRefused(
-            f"The destination {destination!r} is relative, and a worker's current folder is nobody's choice. Make it absolute."
-        )
+        raise PublishRefused(f"The destination {shown!r} is relative, and a worker's current folder is nobody's choice. Make it absolute.")
     if ".." in path.split("/"):
-        raise PublishRefused(f"The destination {destination!r} climbs with '..'. Write the path it means.")
+        raise PublishRefused(f"The destination {shown!r} climbs with '..'. Write the path it means.")
     is_folder = path.endswith("/")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not is_folder and (not parts or path.endswith("/.")):
-        raise PublishRefused(f"The destination {destination!r} names no object.")
+        raise PublishRefused(f"The destination {shown!r} names no object.")
     longest = max((len(part.encode()) for part in parts), default=0) + (0 if is_folder else len(".json"))
     if longest > _LONGEST_NAME:
-        raise PublishRefused(f"The destination {destination!r} has a name of more than {_LONGEST_NAME} bytes (with its sidecar's '.json').")
+        raise PublishRefused(f"The destination {shown!r} has a name of more than {_LONGEST_NAME} bytes (with its sidecar's '.json').")
     return Destination(store=store, path="/" + "/".join(parts), is_folder=is_folder)
+
+
+def shown_destination(destination: str) -> str:
+    """Return a destination as it may be logged: a key and its secret in front of a bucket are masked."""
+    head, separator, rest = destination.partition("://")
+    if ":" not in rest.partition("/")[0]:
+        return destination
+    # A secret may hold slashes, so that only the last @ is certain to be behind it.
+    return f"{head}{separator}***{rest[rest.rfind('@') :] if '@' in rest else ''}"
 
 
 def _split(destination: str) -> tuple[str, str, str]:

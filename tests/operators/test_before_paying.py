@@ -41,7 +41,9 @@ class TestTheRequest:
             ({"wait_for_completion": False, "destination": "file:///tmp/x/"}, "destination"),
             ({"destination": "gs://bucket/clips/"}, "Publishing to gs:// is not yet proven"),
             ({"destination": "clips/"}, "is relative"),
-            ({"destination": "s3://bucket"}, "is relative"),
+            ({"destination": "s3://bucket"}, "names no object"),
+            ({"destination": Path("/clips/")}, "forgets the '/'"),
+            ({"destination": "s3://KEY:secret@bucket/"}, "belong into that connection"),
         ],
     )
     def test_what_is_certainly_wrong_does_not_get_into_the_dag(
@@ -117,8 +119,8 @@ class TestTheDestination:
         with pytest.raises(AirflowFailException):
             unprotected(destination=f"file://{tmp_path}/out/").run()
 
-    @pytest.mark.parametrize("destination", ["gs://bucket/clips/", "clips/", "s3://bucket", "file:///clips/ "])
-    def test_of_a_publish_task_that_can_never_work_does_not_get_into_the_dag(self, destination: str) -> None:
+    @pytest.mark.parametrize("destination", ["gs://bucket/clips/", "clips/", "s3://bucket", "file:///clips/ ", "", None, Path("/clips/")])
+    def test_of_a_publish_task_that_can_never_work_does_not_get_into_the_dag(self, destination: Any) -> None:
         with DAG("campaign", schedule=None):
             HappyHorsePublishOperator(task_id="later", generation="n1", destination="{{ params.to }}")
             with pytest.raises(InvalidArguments, match="`destination`"):
