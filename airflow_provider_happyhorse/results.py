@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,12 @@ XCOM_KEY = "happyhorse"
 REQUEST_KEY = "request"
 #: Signed URLs can be long, and an XCom is a database row; a publishing task asks the service again for what was dropped.
 LONGEST_URLS = 700
+#: Bytes of what a task hands on and of an asset event's facts, as the JSON of ASCII letters that Airflow makes of it.
+LARGEST = 2000
+#: Characters of a name that are left where it has to be shortened.
+SHORTEST_NAME = 32
+#: What a template makes of an XCom that is not there.
+_NOTHING = frozenset({"None", "null", "nan", "NaN"})
 
 
 def new_result(*, name: str, kind: str, service: str, happyhorse_conn_id: str, **known: Any) -> dict[str, Any]:
@@ -44,8 +51,32 @@ def new_result(*, name: str, kind: str, service: str, happyhorse_conn_id: str, *
 
 
 def public(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result as other tasks see it."""
-    return {key: value for key, value in known.items() if key != REQUEST_KEY}
+    """Return the result as other tasks see it: without its request, and small."""
+    return fitted({key: value for key, value in known.items() if key != REQUEST_KEY})
+
+
+def fitted(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result that takes at most ``LARGEST`` bytes as JSON, shortened where it can be missed.
+
+    In turn, as far as needed: ``result_urls`` become none (a publishing task asks the service), ``uris`` the first ones that fit,
+    maybe none (``results`` counts them all, and the sidecar names them), the URIs of pictures None, and ``name`` its first characters. What
+    remains, two URIs above all, is as long as the author's destination is.
+    """
+    small = dict(result)
+    if _excess(small) > 0 and small.get("result_urls"):
+        small["result_urls"] = []
+    while _excess(small) > 0 and small.get("uris"):
+        small["uris"] = small["uris"][:-1]
+    for key in ("poster_uri", "preview_uri"):
+        if _excess(small) > 0 and small.get(key):
+            small[key] = None
+    while _excess(small) > 0 and len(str(small.get("name") or "")) > SHORTEST_NAME:
+        small["name"] = f"{str(small['name'])[:-2]}…"
+    return small
+
+
+def _excess(result: Mapping[str, Any]) -> int:
+    return len(json.dumps(result, default=str)) - LARGEST
 
 
 def with_generation(known: Mapping[str, Any], generation: Generation, *, seen_at: str) -> dict[str, Any]:
@@ -81,13 +112,22 @@ def read_reference(generation: Any) -> Reference:
 
     :raises ValueError: with a sentence, when it is neither.
     """
-    if isinstance(generation, str) and generation.strip():
-        return Reference(generation.strip(), "", {})
+    if isinstance(generation, str) and (generation_id := generation.strip()):
+        if generation_id in _NOTHING:
+            raise ValueError(f"`generation` was rendered to {generation_id!r}: the task before has returned nothing, or was skipped")
+        if generation_id[0] in "{[(<":
+            raise ValueError(
+                f"`generation` is the text of something ({generation_id[:40]!r}...) and not an id: pass the task's `.output`, or, in a "
+                "template, its ['generation_id'] alone"
+            )
+        return Reference(generation_id, "", {})
     if isinstance(generation, Mapping):
         generation_id = str(generation.get("generation_id") or "").strip()
         if not generation_id:
-            state = generation.get("state") or "no state"
-            raise ValueError(f"`generation` is a result without a generation_id (state {state!r}): nothing was submitted there")
+            if "state" in generation:
+                raise ValueError(f"`generation` is a result without a generation_id (state {generation['state']!r}): nothing was submitted")
+            keys = ", ".join(map(str, list(generation)[:5])) or "nothing"
+            raise ValueError(f"`generation` is a mapping without generation_id (it has {keys}): pass the whole result of the task before")
         return Reference(generation_id, str(generation.get("happyhorse_conn_id") or ""), dict(generation))
     raise ValueError(
         f"`generation` must be a generation's id or the whole result of the task before, not {type(generation).__name__}; "

@@ -101,8 +101,10 @@ class TestWhatIsPublished:
             "generation_id": "n92abc",
             "name": "shoe-01",
             "service": "happy-horse.ai",
+            "kind": "video",
             "uri": uri,
             "uris": [uri],
+            "results": 1,
             "sidecar_uri": f"file://{tmp_path}/clips/{FILE}.json",
             "poster_uri": None,
             "preview_uri": None,
@@ -246,6 +248,15 @@ class TestAgain:
             run([cdn.url()], tmp_path / "x.mp4", if_exists="overwrite")
         assert (tmp_path / "x.mp4").read_bytes() == VIDEO
 
+    def test_a_sidecar_that_lost_the_copies_of_its_facts_is_enough(self, tmp_path: Path) -> None:
+        with Cdn(whole(VIDEO)) as cdn:
+            first = run([cdn.url()], tmp_path / "x.mp4")
+            story = tmp_path / "x.mp4.json"
+            document = json.loads(story.read_text())
+            story.write_text(json.dumps({key: document[key] for key in document if key not in ("bytes", "sha256", "seconds", "poster")}))
+            again = run([cdn.url()], tmp_path / "x.mp4")
+        assert again == first | {"already_there": True}
+
     def test_another_generation_under_the_name_is_refused_before_anything_is_fetched(self, tmp_path: Path) -> None:
         with Cdn(whole(VIDEO)) as cdn:
             run([cdn.url()], tmp_path / "x.mp4", generation_id="n1")
@@ -372,6 +383,13 @@ class TestNothingPartial:
         with Cdn(whole(VIDEO), whole(OTHER)) as cdn, pytest.raises(PublishRefused, match="holds something else"):
             run([cdn.url("/1"), cdn.url("/2")], tmp_path / "x.mp4")
         assert files(tmp_path) == ["x-2.mp4"]
+
+    def test_a_secret_in_a_destination_is_in_no_message(self, tmp_path: Path) -> None:
+        with pytest.raises(PublishRefused, match="keys and secrets belong into that connection") as caught:
+            run([], "s3://AKIAEXAMPLE:se/cret@clips/x.mp4")
+        assert "was not published to s3://***@clips/x.mp4: " in str(caught.value)
+        assert "AKIA" not in str(caught.value)
+        assert "cret@" not in str(caught.value)
 
     def test_a_refused_address_is_the_end_and_says_what_it_cost(self, tmp_path: Path) -> None:
         with pytest.raises(PublishRefused) as caught:
@@ -516,11 +534,22 @@ class TestSidecar:
             {"files": [{"file": "x.mp4"}]},
             {"files": ["x.mp4"]},
             {"schema": "1"},
+            {"service": ["happy-horse.ai"]},
         ],
     )
     def test_what_publishing_relies_on_is_checked(self, broken: dict[str, Any]) -> None:
         with pytest.raises(NotASidecar):
             read_sidecar(encoded(self.document() | broken))
+
+    @pytest.mark.parametrize("fact", ["bytes", "sha256", "content_type", "seconds", "width", "height"])
+    @pytest.mark.parametrize("value", ["absent", [], {}])
+    def test_every_fact_of_a_file_is_checked(self, fact: str, value: object) -> None:
+        document = self.document()
+        document["files"][0] |= {fact: value}
+        if value == "absent":
+            del document["files"][0][fact]
+        with pytest.raises(NotASidecar, match="its list of files cannot be read"):
+            read_sidecar(encoded(document))
 
     def test_a_file_name_in_it_cannot_point_elsewhere(self) -> None:
         document = self.document()

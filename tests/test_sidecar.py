@@ -89,6 +89,22 @@ class TestRuns:
         assert document["request_from"] == told
         assert (document["request"] or {}).get("prompt") == (told and "a kettle")
 
+    def test_what_was_published_can_be_published_again_by_the_connection_it_was_made_with(
+        self, connect: Callable[..., str], tmp_path: Path
+    ) -> None:
+        conn_id = connect("happyhorse.app", conn_id="second_account")
+        with dag("sidecar_of_second") as made:
+            generate = HappyHorseGenerateVideoOperator(
+                task_id="generate", request={"prompt": "a kettle", "duration": 3}, happyhorse_conn_id=conn_id
+            )
+            first = HappyHorsePublishOperator(task_id="first", generation=generate.output, destination=f"file://{tmp_path}/first/")
+            HappyHorsePublishOperator(task_id="second", generation=first.output, destination=f"file://{tmp_path}/second/")
+        run = run_dag(made)
+
+        assert run.xcom("first")["happyhorse_conn_id"] == run.xcom("second")["happyhorse_conn_id"] == conn_id
+        assert sidecar(tmp_path / "second")["sha256"] == sidecar(tmp_path / "first")["sha256"]
+        assert sidecar(tmp_path / "second")["service"] == "happyhorse.app"
+
     def test_an_image_has_one_too(self, connect: Callable[..., str], tmp_path: Path) -> None:
         connect()
         with dag("sidecar_of_image") as made:

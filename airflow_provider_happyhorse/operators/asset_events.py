@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_happyhorse._compat import is_asset
+from airflow_provider_happyhorse.results import fitted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -49,7 +50,7 @@ def event_facts(known: Mapping[str, Any], published: Mapping[str, Any] | None) -
     facts = {key: told.get(key) for key in _OF_GENERATION} | {key: files.get(key) for key in _OF_FILE}
     # Airflow 2.11 hashes the values of an alias's event.
     flat = {key: value if value is None or isinstance(value, str | int | float) else str(value) for key, value in facts.items()}
-    return {**flat, "ai_generated": True}
+    return fitted({**flat, "ai_generated": True})
 
 
 def announce(context: Context, outlets: Iterable[Any], facts: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from airflow_provider_happyhorse.exceptions import GenerationUnreachable, Invali
 from airflow_provider_happyhorse.operators.destination import destination_problems
 from airflow_provider_happyhorse.operators.downstream import TellsDownstream
 from airflow_provider_happyhorse.operators.literals import is_literal
-from airflow_provider_happyhorse.results import REQUEST_KEY, kind_of, read_reference
+from airflow_provider_happyhorse.results import REQUEST_KEY, fitted, kind_of, read_reference
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,9 +33,9 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
     :param previews: also publish ``<stem>.poster.jpg`` and an animated ``<stem>.preview.webp`` beside every video. They need the extra
         ``emulator``; what goes wrong with them is a warning, and the video is published all the same.
     :param happyhorse_conn_id: None takes the connection from the result, or ``happyhorse_default`` when only an id is given.
-    :return: ``generation_id``, ``name``, ``service``, ``uri``, ``uris``, ``sidecar_uri``, ``poster_uri``, ``preview_uri``, ``bytes``,
-        ``sha256``, ``content_type``, ``seconds``, ``width``, ``height``, ``credits``, ``credits_estimated``, ``published_at``,
-        ``already_there``.
+    :return: ``generation_id``, ``name``, ``service``, ``kind``, ``happyhorse_conn_id``, ``uri``, ``uris``, ``results``,
+        ``sidecar_uri``, ``poster_uri``, ``preview_uri``, ``bytes``, ``sha256``, ``content_type``, ``seconds``, ``width``, ``height``,
+        ``credits``, ``credits_estimated``, ``published_at``, ``already_there``; in 2 KB.
     :raises PublishRefused: what came is no video or image, or another generation has the name, ...; another try meets the same.
     :raises PublishFailed: the network or a storage failed; a retry may help. Nothing partial is visible in either case.
     """
@@ -63,8 +63,6 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
             raise InvalidArguments(f"task {self.task_id!r}: `if_exists` must be skip or overwrite, not {if_exists!r}")
         if not isinstance(previews, bool):
             raise InvalidArguments(f"task {self.task_id!r}: `previews` must be True or False, not {previews!r}")
-        if is_literal(destination) and not (isinstance(destination, str) and destination.strip()):
-            raise InvalidArguments(f"task {self.task_id!r}: `destination` must be a folder ending in / or an object, not {destination!r}")
         # The video is paid for by the time this task runs.
         if problems := destination_problems(destination):
             raise InvalidArguments(f"task {self.task_id!r}: {problems[0]}")
@@ -82,8 +80,10 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
         published = publish_result(
             context, known, destination=self.destination, if_exists=self.if_exists, previews=self.previews, hook=hook, log=self.log
         )
+        # What is published can be published again, elsewhere, from the same account.
+        published = {**published, "happyhorse_conn_id": hook.happyhorse_conn_id}
         self._tell(context, known, published)
-        return published
+        return fitted(published)
 
 
 def publish_result(

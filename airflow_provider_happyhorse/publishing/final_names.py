@@ -75,15 +75,16 @@ class FinalNames:
     def result(self, document: Mapping[str, Any], *, already_there: bool) -> dict[str, Any]:
         """Return the publish operator's result from the sidecar's document."""
         uris = [self.store.uri(self.beside(entry["file"])) for entry in document["files"]]
-        pictures = {key: document.get(key) for key in ("poster", "preview")}
-        carried = ("generation_id", "name", "service")
-        facts = ("bytes", "sha256", "content_type", "seconds", "width", "height", "credits", "credits_estimated", "published_at")
+        first = document["files"][0]  # which reading has checked, unlike the copies of its facts in the document
+        pictures = {key: first.get(key) for key in ("poster", "preview")}
         return {
-            **{key: document.get(key) for key in carried},
+            **{key: document.get(key) for key in ("generation_id", "name", "service", "kind")},
             "uri": uris[0],
             "uris": uris,
+            "results": len(uris),
             "sidecar_uri": self.store.uri(self.sidecar),
             **{f"{key}_uri": file and self.store.uri(self.beside(file)) for key, file in pictures.items()},
-            **{key: document.get(key) for key in facts},
+            **{key: first[key] for key in ("bytes", "sha256", "content_type", "seconds", "width", "height")},
+            **{key: document.get(key) for key in ("credits", "credits_estimated", "published_at")},
             "already_there": already_there,
         }

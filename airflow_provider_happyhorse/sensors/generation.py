@@ -20,7 +20,7 @@ from airflow_provider_happyhorse.operators.waiting import (
     result_of_event,
     trigger_for,
 )
-from airflow_provider_happyhorse.results import XCOM_KEY, Reference, new_result, read_reference
+from airflow_provider_happyhorse.results import XCOM_KEY, Reference, new_result, public, read_reference
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -95,7 +95,7 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
         self._push(context, known)
         if problem is not None:
             raise problem
-        return known
+        return public(known)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once; a request without a usable answer says nothing about the generation, unless it is the service's own refusal."""
@@ -142,4 +142,4 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
 
     def _push(self, context: Context, known: Mapping[str, Any]) -> None:
         context["ti"].xcom_push(key="generation_id", value=known["generation_id"])
-        context["ti"].xcom_push(key=XCOM_KEY, value=dict(known))
+        context["ti"].xcom_push(key=XCOM_KEY, value=public(known))
