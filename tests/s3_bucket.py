@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -80,7 +81,9 @@ class Bucket(S3Server):
         self.reset()  # moto's buckets are the process's, not the server's
         return self
 
+    @cache  # noqa: B019  one bucket for a whole test run
     def client(self) -> Any:
+        """Return the client that looks into it."""
         return boto3.client(
             "s3", endpoint_url=self.url, aws_access_key_id="AKIATESTING", aws_secret_access_key="no", region_name="us-east-1"
         )
