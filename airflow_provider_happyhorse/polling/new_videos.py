@@ -15,13 +15,13 @@ from airflow_provider_happyhorse.api.generation import Generation, GenerationSta
 
 #: Rows of one page, the most that happy-horse.ai documents.
 ROWS = 50
-#: Pages that one look reads at most.
-MOST_PAGES = 10
+#: Pages that one look reads at most, and where rows do not tell when they were created, so that nothing tells where to stop.
+MOST_PAGES, MOST_UNTIMED_PAGES = 200, 10
 #: Seconds by which a row may appear in the list later than another that was created after it.
 LAG = 600.0
 #: Seconds after which a generation that has not ended is given up; it would keep the floor from rising.
 LONGEST = 86_400.0
-#: Ids that are remembered at most.
+#: Ids of what has ended that are remembered at most.
 MOST_KNOWN = 500
 #: The list may be stale, and asking for one video refreshes it (happy-horse.ai): that often, and so many of them after each look.
 ASK_EVERY, MOST_ASKED = 60.0, 3
@@ -36,13 +36,12 @@ class NewVideos:
     """
 
     def __init__(self, *, since: float | None = None, remembered: Mapping[str, Any] | None = None) -> None:
-        known = remembered.get("known") if remembered else None
-        floor = remembered.get("floor") if remembered else None
+        known, running, floor = ((remembered or {}).get(what) for what in ("known", "open", "floor"))
         self._goes_on = isinstance(known, Mapping)
         self._known: dict[str, float | None] = dict(known) if isinstance(known, Mapping) else {}
         self._floor = float(floor) if self._goes_on and isinstance(floor, int | float) else since
         self._since = since
-        self._open: dict[str, float | None] = {}
+        self._open: dict[str, float | None] = dict(running) if isinstance(running, Mapping) else {}
         self._asked: dict[str, float] = {}
         self._seen_open_before: set[str] = set()
 
@@ -55,15 +54,19 @@ class NewVideos:
         """
         if len(page) < ROWS or number >= MOST_PAGES:
             return False
-        if set(self._open) - {row.generation_id for row in rows}:
-            return True
+        shown = {row.generation_id for row in rows}
+        unseen = [time for known, time in self._open.items() if known not in shown]
+        runs = any(not row.state.ended for row in page)
         times = [time for row in page if (time := created(row)) is not None]
-        if self._floor is not None and times:
-            return min(times) >= self._floor
-        if any(not row.state.ended for row in page):
+        if not times:
+            return number < MOST_UNTIMED_PAGES and (runs or bool(unseen))
+        # One that is not where it should be was deleted; it is asked about, and not searched for in the whole list at every look.
+        if any(time is not None and min(times) >= time - LAG for time in unseen):
             return True
+        if self._floor is not None:
+            return min(times) >= self._floor
         # What the first look leaves above the floor, which it will set, would be news at the second, also what had ended long before.
-        return bool(times) and min(times) >= max(time for row in rows if (time := created(row)) is not None) - LAG
+        return runs or min(times) >= max(time for row in rows if (time := created(row)) is not None) - LAG
 
     def may_be_missed(self, page: Sequence[Generation]) -> str:
         """Return between which times a look that ends with this page, the last of ``MOST_PAGES``, may miss news, ``""`` for none.
@@ -88,7 +91,8 @@ class NewVideos:
         self._seen_open_before = set(self._open)
         for row in {row.generation_id: row for row in rows}.values():
             time = created(row)
-            if row.generation_id in self._known or (self._floor is not None and time is not None and time < self._floor):
+            below = self._floor is not None and time is not None and time < self._floor
+            if row.generation_id in self._known or (below and row.generation_id not in self._open):
                 continue
             if not row.state.ended:
                 self._open.setdefault(row.generation_id, time)
@@ -122,7 +126,7 @@ class NewVideos:
 
     def remember(self) -> dict[str, Any]:
         """Return what a later life needs, as JSON."""
-        return {"floor": self._floor, "known": dict(self._known)}
+        return {"floor": self._floor, "known": dict(self._known), "open": dict(self._open)}
 
     def _ended(self, row: Generation) -> list[Generation]:
         self.unknown(row.generation_id)
@@ -141,9 +145,8 @@ class NewVideos:
             self._floor = reached if self._floor is None else max(self._floor, reached)
         floor = self._floor
         self._known = {known: time for known, time in self._known.items() if time is None or floor is None or time >= floor}
-        while len(self._known) > MOST_KNOWN:
-            # The oldest goes; what was created no later is dealt with, or given up.
-            oldest = min(self._known, key=lambda known: self._known[known] or 0.0)
+        # The oldest go; what was created no later is dealt with, or is remembered as running.
+        for oldest in sorted(self._known, key=lambda known: self._known[known] or 0.0)[: max(0, len(self._known) - MOST_KNOWN)]:
             time = self._known.pop(oldest)
             self._floor = self._floor if time is None else max(self._floor or 0.0, time + 1e-3)
 

@@ -10,13 +10,15 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_happyhorse.api.errors import RateLimited, ServiceError
+from airflow_provider_happyhorse.api.errors import RateLimited, Rejected, ServiceError
 from airflow_provider_happyhorse.polling.budget import Budget
 from airflow_provider_happyhorse.triggers.poller import poller_of
 
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse.transports.aio import AioTransport
 
 T = TypeVar("T")
+
+#: Page from which on a reading leaves half of what the key allows to everybody else.
+UNHURRIED = 10
+#: How often a page is asked for before a reading is given up, and the seconds between.
+TRIES, PAUSE = 4, 5.0
 
 #: Per event loop, because locks and sessions belong to one; weakly, because tests and triggerers make and drop loops.
 _LISTS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AccountList]] = WeakKeyDictionary()
@@ -56,20 +63,40 @@ class AccountList:
             raise ValueError(f"{settings.service.name} does not list an account's videos, so nobody can see which are new")
         return settings.service.name
 
-    async def page(self, number: int, *, rows: int, max_age: float) -> list[Generation]:
-        """Return a page of the list, newest first.
+    async def pages(self, *, rows: int, max_age: float) -> AsyncGenerator[list[Generation], None]:
+        """Yield the pages of one reading of the list, newest first, without what the service says beyond id, state, credits and time.
 
-        :param number: from 1.
-        :param max_age: seconds that an answer to somebody else may be old.
+        None is older than the first: rows move on to later pages, and one that moved between an older page and a newer one before it
+        would be in neither. From page ``UNHURRIED`` on they come at half the pace that the key allows, and one bad answer does not
+        throw away what has been read.
+
+        :param max_age: seconds that the first page may be old, where somebody else has asked for it.
         :raises ServiceError: no usable answer came.
         """
-        settings = await self._settings()
-        return await self._ask(("page", number, rows), settings.service.list_generations(number, rows), max_age)
+        oldest = time.time() - max_age
+        for number in count(1):
+            if number >= UNHURRIED:
+                await asyncio.sleep(self._budget.seconds_per_request)
+            settings = await self._settings()
+            what, call = ("page", number, rows), settings.service.list_generations(number, rows)
+            for tries in count(1):
+                try:
+                    page = await self._ask(what, call, oldest=oldest, max_age=max_age)
+                    break
+                except ServiceError as error:
+                    if number == 1 or tries == TRIES or isinstance(error, Rejected):
+                        raise
+                    if not isinstance(error, RateLimited):  # which pauses by itself
+                        self._budget.pause(PAUSE, now=time.time())
+            if number == 1:
+                oldest = self._answers[what][0]
+            yield [replace(row, raw={}, request={}, result_urls=()) for row in page]
 
     async def one(self, generation_id: str, *, max_age: float) -> Generation:
-        """Return one generation, about which the service looks anew."""
+        """Return one generation, about which the service looks anew; an answer to somebody else may be ``max_age`` seconds old."""
         settings = await self._settings()
-        return await self._ask(("one", generation_id), settings.service.get(generation_id), max_age)
+        what, call = ("one", generation_id), settings.service.get(generation_id)
+        return await self._ask(what, call, oldest=time.time() - max_age, max_age=max_age)
 
     def renew(self) -> None:
         """Look the connection up again before the next request; its key may have been rotated, or its service changed."""
@@ -84,10 +111,11 @@ class AccountList:
     async def _settings(self) -> ConnectionSettings:
         return await self._connection.settings(lambda problem: logging.getLogger(__name__).info("%s; trying again", problem))
 
-    async def _ask(self, what: Hashable, call: Call[T], max_age: float) -> T:
+    async def _ask(self, what: Hashable, call: Call[T], *, oldest: float, max_age: float) -> T:
+        """Return an answer that was given at ``oldest`` or later; what nobody has asked for in two ``max_age`` is forgotten."""
         async with self._one_at_a_time:
             asked_at, answer = self._answers.get(what, (0.0, None))
-            if time.time() - asked_at < max_age:
+            if asked_at >= oldest:
                 kept: T = answer
                 return kept
             self._answers = {key: kept for key, kept in self._answers.items() if time.time() - kept[0] < 2 * max_age}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,8 @@ from airflow_provider_happyhorse.triggers.account_list import AccountList, accou
 LOOK_AGAIN = 300.0
 #: The least seconds between two looks; a key has 60 requests a minute for everything.
 LEAST_INTERVAL = 10.0
+#: Ids that one line of the log names.
+MOST_NAMED = 50
 
 
 class HappyHorseNewVideosTrigger(BaseEventTrigger):
@@ -84,8 +87,9 @@ class HappyHorseNewVideosTrigger(BaseEventTrigger):
                     self.log.info("new videos of %r can be seen again", self.happyhorse_conn_id)
                 trouble = said
                 if found:
-                    ids = ", ".join(generation.generation_id for generation in found)
-                    self.log.info("%s: %d new (%s)", self.happyhorse_conn_id, len(found), ids)
+                    ids = ", ".join(generation.generation_id for generation in found[:MOST_NAMED])
+                    more = ", ..." if len(found) > MOST_NAMED else ""
+                    self.log.info("%s: %d new (%s%s)", self.happyhorse_conn_id, len(found), ids, more)
                     seen_at = datetime.now(UTC).isoformat(timespec="seconds")
                     videos = [self._video(generation, service) for generation in found]
                     yield TriggerEvent({"seen_at": seen_at, "videos": videos})  # type: ignore[no-untyped-call]  # untyped in Airflow
@@ -97,13 +101,13 @@ class HappyHorseNewVideosTrigger(BaseEventTrigger):
         # Almost as old as a look of one's own: watchers that are out of step share a reading, and one alone never reads its own.
         max_age = 0.9 * self.poll_interval
         rows: list[Generation] = []
-        number = 1
-        while True:
-            page = await account.page(number, rows=ROWS, max_age=max_age)
-            rows += page
-            if not news.needs_more(rows, page, number=number):
-                break
-            number += 1
+        number = 0
+        async with aclosing(account.pages(rows=ROWS, max_age=max_age)) as pages:
+            async for page in pages:
+                number += 1
+                rows += page
+                if not news.needs_more(rows, page, number=number):
+                    break
         if number >= MOST_PAGES and (missed := news.may_be_missed(page)):
             text = "%s: more videos than the %d that one look reads; some created between %s may never fire, publish those by their ids"
             self.log.warning(text, self.happyhorse_conn_id, len(rows), missed)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
 
 from airflow_provider_happyhorse.api.generation import Generation, GenerationState
-from airflow_provider_happyhorse.polling.new_videos import ASK_EVERY, LAG, LONGEST, MOST_ASKED, MOST_KNOWN, MOST_PAGES, ROWS, NewVideos
+from airflow_provider_happyhorse.polling.new_videos import (
+    ASK_EVERY,
+    LAG,
+    LONGEST,
+    MOST_ASKED,
+    MOST_KNOWN,
+    MOST_PAGES,
+    MOST_UNTIMED_PAGES,
+    ROWS,
+    NewVideos,
+)
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 STATES = {"runs": GenerationState.IN_PROGRESS, "done": GenerationState.SUCCEEDED, "failed": GenerationState.FAILED}
@@ -153,15 +164,50 @@ class TestPages:
 
     def test_what_stands_beyond_the_last_page_is_said_once(self) -> None:
         news = NewVideos(since=NOON - 10**6)
-        listing = [row(f"{number}", "done", at=-30 * number) for number in range(700)]
+        listing = [row(f"{number}", "done", at=-30 * number) for number in range((MOST_PAGES + 1) * ROWS)]
         last = listing[(MOST_PAGES - 1) * ROWS : MOST_PAGES * ROWS]
-        assert news.may_be_missed(last) == "2026-11-08T22:13:20+00:00 and 2026-11-20T07:50:30+00:00"
+        assert news.may_be_missed(last) == "2026-11-08T22:13:20+00:00 and 2026-11-17T00:40:30+00:00"
         news.look(listing[: MOST_PAGES * ROWS], now=NOON)
         assert news.may_be_missed(last) == ""
         assert NewVideos().may_be_missed(last) == ""
 
     def test_it_ends_somewhere(self) -> None:
-        assert self.pages(NewVideos(since=NOON - 10**6), *[row(f"{number}", "done", at=-number) for number in range(2000)]) == MOST_PAGES
+        listing = [row(f"{number}", "done", at=-number) for number in range((MOST_PAGES + 1) * ROWS)]
+        assert self.pages(NewVideos(since=NOON - 10**6), *listing) == MOST_PAGES
+        untimed = [row(f"{number}", "runs", at=None) for number in range((MOST_UNTIMED_PAGES + 1) * ROWS)]
+        assert self.pages(NewVideos(), *untimed) == MOST_UNTIMED_PAGES
+
+    def test_one_that_was_deleted_is_not_searched_for_in_the_whole_list(self) -> None:
+        news = NewVideos()
+        done = [row(f"d{number}", "done", at=-60 * number) for number in range(1000)]
+        self.pages(news, row("deleted", "runs", at=1), *done)
+        assert self.pages(news, row("new", "done", at=30), *done) == 1
+
+    @pytest.mark.parametrize("seed", range(2))
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_of_thousands_that_end_between_two_looks_each_is_told_once(self, seed: int, restarts: bool) -> None:
+        """Videos are created, and end in any order, also while a look turns the pages; what is new stands on top."""
+        chance = random.Random(seed)
+        made = [(at, f"v{number:04}") for number, at in enumerate(sorted(chance.uniform(0, 900) for _ in range(2500)))]
+        ends = {name: at + chance.uniform(30, 3600) for at, name in made}
+        news, told = NewVideos(), []
+        looked(news)
+        now = 0.0
+        while now < 6000:
+            now += chance.choice([60.0, 600.0, 1800.0])
+            rows: list[Generation] = []
+            number = 0
+            while True:
+                now += 2
+                listing = [(at, name) for at, name in reversed(made) if at <= now][number * ROWS : (number + 1) * ROWS]
+                page = [row(name, "done" if ends[name] <= now else "runs", at=at) for at, name in listing]
+                rows += page
+                number += 1
+                if not news.needs_more(rows, page, number=number):
+                    break
+            told += looked(news, *rows, now=now)
+            news = reborn(news) if restarts else news
+        assert sorted(told) == sorted(ends)
 
 
 class TestAStaleList:

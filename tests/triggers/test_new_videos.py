@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_happyhorse.api.generation import Generation
 from airflow_provider_happyhorse.exceptions import InvalidArguments
 from airflow_provider_happyhorse.results import read_reference
+from airflow_provider_happyhorse.triggers import account_list
 from airflow_provider_happyhorse.triggers import new_videos as module
+from airflow_provider_happyhorse.triggers.account_list import AccountList
 from airflow_provider_happyhorse.triggers.new_videos import HappyHorseNewVideosTrigger
 from tests.emulator_process import EmulatorProcess
 from tests.operators.task_instances import Log
@@ -173,6 +176,49 @@ async def test_a_restart_loses_nothing_and_repeats_nothing_where_airflow_keeps_s
         await looked(emulator)
         assert fired == [running, while_away]
     assert told not in fired
+
+
+async def test_what_ended_while_nobody_looked_is_told_once_however_much_it_is_and_whatever_goes_wrong_on_the_way(
+    connect: Callable[..., str], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_list, "PAUSE", 0.05)
+    connect()
+    store = AssetState()
+    async with watching(trigger(store)):
+        await looked(emulator, 3)
+    ids = emulator.seed(1200, render_seconds=0)
+    emulator.fault("server_error", path="/api/v1/videos", after=5, times=2)
+    before = looks(emulator)
+    async with watching(trigger(store)) as fired:
+        await until(lambda: len(fired) >= len(ids))
+        assert looks(emulator) - before in range(25, 35), "one reading of 25 pages, not one for each error"
+        await looked(emulator, 3)
+        assert sorted(fired) == sorted(ids)
+
+
+async def test_no_page_of_a_reading_is_older_than_the_page_before_it(connect: Callable[..., str], emulator: EmulatorProcess) -> None:
+    """Rows move on to later pages: between an older page and a newer one before it, one would be in neither."""
+    connect()
+    emulator.seed(60, render_seconds=0)
+
+    async def read(account: AccountList, pages: int) -> list[Generation]:
+        rows: list[Generation] = []
+        async with aclosing(account.pages(rows=50, max_age=1.0)) as reading:
+            async for page in reading:
+                rows += page
+                pages -= 1
+                if not pages:
+                    break
+        return rows
+
+    async with account_list.account_list("happyhorse_default") as account:
+        await read(account, 1)
+        await asyncio.sleep(0.6)
+        await read(account, 2)  # the first page again from before, the second new
+        emulator.seed(20, render_seconds=0)
+        await asyncio.sleep(0.5)
+        rows = await read(account, 2)
+        assert len({row.generation_id for row in rows}) == 80
 
 
 async def test_without_kept_state_a_restart_begins_with_what_is_there(connect: Callable[..., str], emulator: EmulatorProcess) -> None:
