@@ -42,7 +42,7 @@ class GenerationFailedRetryable(AirflowException):
 
 
 class GenerationUnreachable(AirflowException):
-    """The service (key revoked, id unknown) or the ledger does not tell about this generation now; a retry asks again, it may be fine."""
+    """Service (key revoked, id unknown), ledger or connection do not tell about this generation now; a retry asks again, it may be fine."""
 
 
 class GenerationTimeout(AirflowException):

@@ -75,12 +75,21 @@ class Attempt:
         :param inputs: what the request is made from, where making it has a price of its own (a decorated function). None takes the
             request itself.
         :raises InvalidArguments: for a connection or words that cannot be used; nothing was sent.
+        :raises GenerationUnreachable: there is no connection now, and there was one for an earlier try.
         :raises SubmissionStopped: for a record that cannot be understood: it is not the same as none.
         """
+        from airflow_provider_happyhorse.hooks.settings import ConnectionMissing
+
         stamp = stamp_of(context)
         words, problems = read_pay_again_on(pay_again_on)
         try:
             settings = hook.settings
+        except ConnectionMissing as problem:
+            # A secrets backend that fails for a moment looks like this too. A first try that finds none ends for good.
+            if stamp.try_number > 1:
+                why = f"{problem} now, and an earlier try had one; nothing was sent, what is paid for stays so, and a retry looks again"
+                raise GenerationUnreachable(f"task {task_id!r}: {why}") from problem
+            problems.append(str(problem))
         except ValueError as problem:
             problems.append(str(problem))
         if problems:

@@ -130,8 +130,13 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
         return HappyHorseHook(self.happyhorse_conn_id or self._reference().happyhorse_conn_id or HappyHorseHook.default_conn_name)
 
     def _known(self, reference: Reference, hook: HappyHorseHook) -> dict[str, Any]:
+        from airflow_provider_happyhorse.hooks.settings import ConnectionMissing
+
         try:
             service = hook.service.name
+        except ConnectionMissing as problem:
+            # A secrets backend that fails for a moment looks like this too, and the video may be paid for.
+            raise GenerationUnreachable(f"{reference.generation_id}: {problem}; a retry looks again") from problem
         except ValueError as problem:
             self._refuse(problem)
         unknown = new_result(name=self.task_id, kind="video", service=service, happyhorse_conn_id=hook.happyhorse_conn_id)

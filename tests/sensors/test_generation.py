@@ -56,6 +56,17 @@ class TestWhichGeneration:
         assert sensor(generation=known, deferrable=False).run()["state"] == "succeeded"
         assert emulator.requests()[0]["path"] == "/api/status"
 
+    def test_a_connection_that_is_not_found_now_is_worth_a_retry(
+        self, sensor: Callable[..., Task], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (generation_id,) = emulator.seed(render_seconds=0)
+        running = sensor(generation=generation_id, deferrable=False)
+        with monkeypatch.context() as gone:
+            gone.delenv("AIRFLOW_CONN_HAPPYHORSE_DEFAULT")
+            with pytest.raises(GenerationUnreachable, match="there is no connection 'happyhorse_default'; a retry looks again"):
+                running.run()
+        assert running.run()["state"] == "succeeded"
+
     def test_an_explicit_connection_wins(self, sensor: Callable[..., Task], connect: Callable[..., str], emulator: EmulatorProcess) -> None:
         (generation_id,) = emulator.seed(render_seconds=0)
         conn_id = connect(conn_id="mine")
