@@ -146,12 +146,15 @@ class LocalObjects:
     def create(self, key: str, data: bytes) -> None:
         """Create a file that no reader sees before it is whole and synced, and no kill leaves half of."""
         path = f"{self._folder}/{key}"
+        folder = os.path.dirname(path)  # noqa: PTH120  strings, as keys are
         try:
             self._require_base()
-            self._make_folders(os.path.dirname(path))  # noqa: PTH120  strings, as keys are
+            self._make_folders(folder)
             with self._store.upload(path) as upload:
                 upload.write(data)
                 upload.commit(path, overwrite=False)
+            # What follows may be a payment: the record of it survives a power cut before it is sent.
+            self._store.settle(folder)
         except (OSError, PublishRefused, StorageUnavailable) as error:
             raise ObjectsUnavailable(f"{self.uri}/{key} could not be written: {_reason(error)}") from error
 
@@ -204,11 +207,7 @@ class LocalObjects:
             path = os.path.dirname(path)  # noqa: PTH120
         for folder in reversed(missing):
             Path(folder).mkdir(exist_ok=True)
-            number = os.open(os.path.dirname(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # noqa: PTH120
-            try:
-                os.fsync(number)
-            finally:
-                os.close(number)
+            self._store.settle(os.path.dirname(folder))  # noqa: PTH120
 
 
 def _unless_missing(error: OSError) -> None:
