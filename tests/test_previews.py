@@ -310,6 +310,16 @@ class TestAgain:
         assert place.content("x.poster.jpg") != b"mine"
         assert place.told() == ("x.poster.jpg", "x.preview.webp")
 
+    def test_a_picture_that_somebody_has_published_is_neither_replaced_nor_removed(
+        self, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run(place, VIDEO, generation_id="n1")
+        run(f"{place.uri}/x.poster.jpg", picture("JPEG"), generation_id="n2", kind="image", if_exists="overwrite", rules=None)
+        run(place, OTHER, generation_id="n3", if_exists="overwrite")
+        assert place.names() == sorted([*ALL, "x.poster.jpg.json"])
+        assert (place.content("x.poster.jpg"), place.told()) == (picture("JPEG"), (None, "x.preview.webp"))
+        assert warnings(caplog)[-1].endswith(f"something else stands at {place.uri}/x.poster.jpg and was not touched")
+
     @pytest.mark.parametrize("rules", [None, decoder("os.abort()")], ids=["not wanted", "not possible"])
     def test_the_pictures_of_an_older_video_do_not_outlive_it(self, place: Place, rules: PreviewRules | None) -> None:
         run(place, VIDEO, generation_id="n1")

@@ -274,6 +274,29 @@ class TestAgain:
         assert result["generation_id"] == json.loads((tmp_path / "x.mp4.json").read_text())["generation_id"] == "n2"
         assert files(tmp_path) == ["x.mp4", "x.mp4.json"]
 
+    @pytest.mark.parametrize("before", [1, 2, 3])
+    @pytest.mark.parametrize("after", [1, 2])
+    def test_of_a_set_that_is_overwritten_nothing_is_left_over(self, tmp_path: Path, before: int, after: int) -> None:
+        (tmp_path / "x-4.mp4").write_bytes(b"mine")
+        with Cdn(*[whole(VIDEO)] * before, *[whole(OTHER)] * after) as cdn:
+            run([cdn.url()] * before, tmp_path / "x.mp4", generation_id="n1")
+            result = run([cdn.url()] * after, tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
+        new = ["x.mp4"] if after == 1 else ["x-1.mp4", "x-2.mp4"]
+        assert files(tmp_path) == sorted([*new, "x-4.mp4", "x.mp4.json"])
+        assert [Path(uri).name for uri in result["uris"]] == new
+        assert [(tmp_path / name).read_bytes() for name in new] == [OTHER] * after
+
+    def test_what_is_no_longer_the_older_set_s_is_left_alone(self, tmp_path: Path) -> None:
+        with Cdn(*[whole(VIDEO)] * 2, whole(OTHER)) as cdn:
+            run([cdn.url()] * 2, tmp_path / "x.mp4", generation_id="n1")
+            (tmp_path / "x-1.mp4").write_bytes(b"edited")
+            story = tmp_path / "x.mp4.json"
+            document = json.loads(story.read_text())
+            (tmp_path / "y.mp4").write_bytes(VIDEO)
+            story.write_text(json.dumps(document | {"files": [*document["files"], document["files"][0] | {"file": "y.mp4"}]}))
+            run([cdn.url()], tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
+        assert files(tmp_path) == ["x-1.mp4", "x.mp4", "x.mp4.json", "y.mp4"]
+
     def test_while_overwriting_no_sidecar_tells_the_story_of_another_video(self, tmp_path: Path) -> None:
         between: list[list[str]] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,12 @@ class FinalNames:
         elif _PROMISES.get(extension[1:].lower(), facts.extension) != facts.extension:
             raise Refused(f"The result is {facts.content_type}, and the destination's name ends in {extension}.")
         return f"{self.stem}{f'-{number}' if of > 1 else ''}{extension}"
+
+    def may_be_of_a_set(self, file: str) -> bool:
+        """Return whether a file beside the sidecar has a name that results under these names get, however many they are."""
+        base = self.stem.rpartition("/")[2]
+        extension = r"\.(mp4|png|jpg|webp)" if self.extension is None else re.escape(self.extension)
+        return re.fullmatch(rf"{re.escape(base)}(-[1-9]\d{{0,2}})?{extension}", file) is not None
 
     @property
     def folder(self) -> str:

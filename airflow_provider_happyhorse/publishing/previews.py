@@ -118,6 +118,8 @@ class Previews:
 
     def _put(self, path: str, content: BinaryIO, content_type: str) -> bool:
         """Return whether the picture stands under its name."""
+        if has_a_story(self._store, path):
+            return False
         with self._store.upload(path) as upload:
             while piece := content.read(_PIECE):
                 upload.write(piece)
@@ -127,6 +129,11 @@ class Previews:
                 # A killed try for the same video has left the same picture. The size first: something else may be large.
                 return self._store.size(path) == upload.size and self._store.sha256(path) == upload.sha256
         return True
+
+
+def has_a_story(store: Store, path: str) -> bool:
+    """Return whether an object has a sidecar of its own: then it is a result that somebody has published, and no picture of ours."""
+    return store.size(f"{path}.json") is not None
 
 
 @contextmanager

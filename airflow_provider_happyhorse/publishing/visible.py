@@ -8,7 +8,7 @@ an object that it does not describe, unless a writer is killed in that last mome
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from airflow_provider_happyhorse.media.facts import MediaFacts
 from airflow_provider_happyhorse.publishing.final_names import FinalNames, Refused
 from airflow_provider_happyhorse.publishing.layout import Where
-from airflow_provider_happyhorse.publishing.previews import NONE, PICTURES, Previews
+from airflow_provider_happyhorse.publishing.previews import NONE, PICTURES, Previews, has_a_story
 from airflow_provider_happyhorse.publishing.sidecar import LONGEST, NotASidecar, PublishedFile, Sidecar, encoded, new_sidecar, read_sidecar
 from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, Upload
 
@@ -77,12 +77,14 @@ class UnderTheName:
         :raises Refused: something else has one of the names.
         :raises StorageUnavailable: the storage failed, or another writer has replaced what was just written.
         """
+        older: Sequence[PublishedFile] = ()
         if self._overwrite:
-            self._remove_older_story(ready)
+            older = self._remove_older_story()
         else:
             for item in ready:  # all before any, so that a conflict in the second leaves no first
                 self._same_or_absent(item)
         stamps = [self._commit(item) for item in ready]
+        self._remove_older_files(older, {item.path for item in ready})
         # After the videos, which they may not hold up, and before the sidecar, which names them.
         files = [item.published(self._pictures(item, stamp)) for item, stamp in zip(ready, stamps, strict=True)]
         published_at = now().astimezone(UTC).isoformat(timespec="seconds")
@@ -112,17 +114,34 @@ class UnderTheName:
             return NONE
         return self._previews.publish(item.upload, stem=item.stem, still_there=lambda: self._store.stamp(item.path) == stamp)
 
-    def _remove_older_story(self, ready: Sequence[Ready]) -> None:
-        """Remove the sidecar and the pictures that it names, or a kill before the new ones would leave another video's beside this one."""
+    def _remove_older_story(self) -> Sequence[PublishedFile]:
+        """Remove the sidecar and its pictures, or a kill before the new ones would leave another video's beside this one; return its files.
+
+        Of what a sidecar may name, only what has a name that we give is ours.
+        """
         stored = self._store.read(self._place.sidecar, at_most=LONGEST + 1)
         self._store.remove(self._place.sidecar)
         try:
-            older = read_sidecar(stored).files if stored else ()
+            named = read_sidecar(stored).files if stored else ()
         except NotASidecar:
-            return
-        named = {self._place.beside(name) for file in older for name in (file.poster, file.preview) if name}
-        for path in (f"{item.stem}{picture.ending}" for item in ready for picture in PICTURES):
-            if path in named:  # and nothing else that a sidecar may name
+            return ()
+        older = [file for file in named if self._place.may_be_of_a_set(file.file)]
+        for file in older:
+            ours = {f"{file.file.rpartition('.')[0] or file.file}{picture.ending}" for picture in PICTURES}
+            for path in (self._place.beside(name) for name in (file.poster, file.preview) if name in ours):
+                if not has_a_story(self._store, path):
+                    self._store.remove(path)
+        return older
+
+    def _remove_older_files(self, older: Sequence[PublishedFile], now: Collection[str]) -> None:
+        """Remove what the older sidecar tells of and no new file has replaced: one result after two, or the other way round.
+
+        :param now: paths of the new files.
+        """
+        for file in older:
+            path = self._place.beside(file.file)
+            # The size first: what somebody else has put there may be large.
+            if path not in now and self._store.size(path) == file.bytes and self._store.sha256(path) == file.sha256:
                 self._store.remove(path)
 
     def _sidecar(self) -> Sidecar | None:
