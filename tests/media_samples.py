@@ -15,17 +15,20 @@ from PIL import Image
 
 
 @functools.cache
-def video(*, frames: int = 24, width: int = 128, height: int = 72, faststart: bool = True, shade: int = 90) -> bytes:
-    """Render a real H.264 MP4 at 24 frames per second."""
+def video(*, frames: int = 24, width: int = 128, height: int = 72, faststart: bool = True, shade: int = 90, rate: int = 24) -> bytes:
+    """Render a real H.264 MP4.
+
+    :param rate: frames per second.
+    """
     frame: Any = av.VideoFrame  # not typed
     options = {"movflags": "faststart"} if faststart else {}
     with tempfile.TemporaryDirectory() as folder:  # moving the index to the front needs a file that can be opened again
         path = Path(folder, "sample.mp4")
         with av.open(str(path), "w", options=options) as container:
-            stream: Any = container.add_stream("libx264", rate=24)
+            stream: Any = container.add_stream("libx264", rate=rate)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             for index in range(frames):
-                image = Image.new("RGB", (width, height), (shade, index * 5 % 256, 40))
+                image = Image.new("RGB", (width, height), (shade, index * 120 // rate % 256, 40))
                 container.mux(stream.encode(frame.from_image(image)))
             container.mux(stream.encode())
         return path.read_bytes()

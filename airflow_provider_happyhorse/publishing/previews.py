@@ -163,7 +163,7 @@ def rendered(video: BinaryIO, rules: PreviewRules, *, seconds: float) -> Iterato
                     check=False,
                 )
             except subprocess.TimeoutExpired:
-                raise NoPreview(f"decoding the video took more than {seconds:.3g} s") from None
+                raise NoPreview(f"decoding took longer than the {rules.max_seconds:g} s for all videos of this publication") from None
             except OSError as error:  # said here, or the upload around it would take it for a failing storage
                 raise NoPreview(f"no process could be started for it: {error}") from None
         if ended.returncode:
