@@ -74,6 +74,6 @@ def repair(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", default=False)
 def bench(session: nox.Session) -> None:
-    """How late waiting triggers learn and what they cost (about an hour): `nox -s bench`, or `-- lag 10 100`, or `-- cost 1000 300`."""
-    for arguments in [session.posargs] if session.posargs else [["lag", "10", "100", "1000"], ["cost", "1000", "300"]]:
-        session.run(sys.executable, "-m", "tests.benchmarks.waiting", *arguments)
+    """How late waiting triggers learn and what they cost (an hour): `nox -s bench`, or `-- waiting 10 100`, or `-- cost 1000 300`."""
+    for benchmark, *arguments in [session.posargs] if session.posargs else [["waiting", "10", "100", "1000"], ["cost", "1000", "300"]]:
+        session.run(sys.executable, "-m", f"tests.benchmarks.{benchmark}", *arguments)

@@ -53,6 +53,8 @@ class Schedule:
         self._key_refused = False
         self._unanswered = 0
         self._answered_at = -math.inf
+        #: Before this moment nobody's deadline is over.
+        self._first_deadline = math.inf
 
     def __len__(self) -> int:
         """Return how many waiters there are."""
@@ -78,6 +80,7 @@ class Schedule:
         watched.patience = min(watched.patience, waiter.first_delay)
         watched.waits[token] = wait
         watched.end_time = min(watched.end_time, wait.end_time)
+        self._first_deadline = min(self._first_deadline, wait.end_time)
         self._generation_of[token] = waiter.generation_id
 
     def remove(self, token: Token) -> None:
@@ -97,6 +100,9 @@ class Schedule:
 
         At its deadline a waiter is owed one last request, which goes before all others; a minute later it is told without one.
         """
+        if now < self._first_deadline:
+            return ()
+        self._first_deadline = min((watched.end_time for watched in self._watched.values()), default=math.inf)
         grace = GRACE if now >= self._answered_at + GRACE else LONGEST_GRACE
         over = [
             (token, wait)

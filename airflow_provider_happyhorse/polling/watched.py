@@ -70,6 +70,7 @@ class Ranking:
     :param at: the moment.
     :param singles: (worth, generation), the worthiest last.
     :param pages: page -> what a fresh list's page is worth.
+    :param rows: page -> who is expected on it.
     :param spare: who may be asked about if nobody is worth it, the longest unasked last.
     :param again: when somebody may be asked about next who may not now.
     """
@@ -77,6 +78,7 @@ class Ranking:
     at: float
     singles: list[tuple[float, Watched]]
     pages: dict[int, float]
+    rows: dict[int, list[Watched]] = field(default_factory=dict)
     spare: list[Watched] = field(default_factory=list)
     again: float = math.inf
 
@@ -86,15 +88,20 @@ def worth(watched: Watched, renders: RenderTimes, fresh: float, now: float) -> f
 
     :param fresh: the probability that the list is fresh.
     """
-    if watched.listed <= watched.seen or fresh < 1 - CERTAIN:
-        return unnoticed(watched, renders, watched.seen, now)
-    listed = unnoticed(watched, renders, watched.listed, now)
-    return listed if fresh > CERTAIN else fresh * listed + (1 - fresh) * unnoticed(watched, renders, watched.seen, now)
+    return believed(watched, renders, worth_to_list(watched, renders, now), fresh, now)
 
 
-def unnoticed(watched: Watched, renders: RenderTimes, since: float, now: float) -> float:
-    """Return the same, of a generation that certainly ran at ``since``."""
-    return renders.of(watched.key).unnoticed(since - watched.begun, now - watched.begun)
+def believed(watched: Watched, renders: RenderTimes, if_fresh: float, fresh: float, now: float) -> float:
+    """Return the same where it is known already what it would be if the list were certainly fresh."""
+    if watched.listed <= watched.seen or fresh > CERTAIN:
+        return if_fresh
+    if_stale = renders.of(watched.key).unnoticed(watched.seen - watched.begun, now - watched.begun)
+    return if_stale if fresh < 1 - CERTAIN else fresh * if_fresh + (1 - fresh) * if_stale
+
+
+def worth_to_list(watched: Watched, renders: RenderTimes, now: float) -> float:
+    """Return the same if the list is fresh. Counted with doubts, one page would be asked for again and again."""
+    return renders.of(watched.key).unnoticed(max(watched.seen, watched.listed) - watched.begun, now - watched.begun)
 
 
 def rank(
@@ -107,6 +114,7 @@ def rank(
     """
     singles: list[tuple[float, int, Watched]] = []
     pages: dict[int, float] = {}
+    rows: dict[int, list[Watched]] = {}
     spare: list[tuple[float, int, Watched]] = []
     again = math.inf
     for number, watched in enumerate(everybody):
@@ -114,10 +122,10 @@ def rank(
         if now < watched.not_before and not owed:
             again = min(again, watched.not_before, watched.end_time)
             continue
-        value = worth(watched, renders, fresh, now)
+        if_fresh = worth_to_list(watched, renders, now)
         if places is not None and watched.kind == "video" and (page := places.page(watched.generation_id, now=now)):
-            # What a page is worth if the list is fresh: counted with doubts, the same page would be asked for again and again.
-            pages[page] = pages.get(page, 0.0) + unnoticed(watched, renders, max(watched.seen, watched.listed), now)
+            pages[page] = pages.get(page, 0.0) + if_fresh
+            rows.setdefault(page, []).append(watched)
         if watched.under_way is not None:
             continue
         if now < watched.again_at:
@@ -131,8 +139,8 @@ def rank(
         again = min(again, max(watched.end_time, now))
         last = max(watched.seen, told)
         first = 2 * FIRST if owed else FIRST if now - last >= starving else 0.0
-        singles.append((first + (now - last if first else value), -number, watched))
+        value = first + (now - last) if first else believed(watched, renders, if_fresh, fresh, now)
+        singles.append((value, -number, watched))
     best, unasked = heapq.nlargest(RANKED, singles), heapq.nlargest(RANKED, spare)
-    return Ranking(
-        now, [(value, watched) for value, _, watched in reversed(best)], pages, [watched for _, _, watched in reversed(unasked)], again
-    )
+    singles_in_order = [(value, watched) for value, _, watched in reversed(best)]
+    return Ranking(now, singles_in_order, pages, rows, [watched for _, _, watched in reversed(unasked)], again)

@@ -77,6 +77,7 @@ class Poller:
         self._about: tuple[str, str, float] | None = None
         #: What the last request about a generation ended with, until it is answered: a timeout says it.
         self._troubles: dict[str, ServiceError] = {}
+        self._next_deadline = math.inf
         self._run: PollingRun | None = None
         self._task: asyncio.Task[None] | None = None
         #: Loops hold their tasks weakly; one that is closing its session has no other holder.
@@ -91,6 +92,7 @@ class Poller:
         """Wait as one of many; its steps bring what is to be logged, and how it ends."""
         place = Place(waiter, time.time())
         self._places.add(place)
+        self._next_deadline = min(self._next_deadline, waiter.end_time)
         if self._schedule is not None:
             self._schedule.add(place, waiter, now=place.since)
         self._started().wake()
@@ -129,8 +131,10 @@ class Poller:
             self._troubles[generation_id] = trouble
 
     def next_deadline(self, *, now: float) -> float:
-        """Return the Unix time at which the next of the waiters gives up."""
-        return min((place.waiter.end_time for place in self._places if place.waiter.end_time > now), default=math.inf)
+        """Return the Unix time at which the next of the waiters gives up, or one that has left would have."""
+        if now >= self._next_deadline:
+            self._next_deadline = min((place.waiter.end_time for place in self._places if place.waiter.end_time > now), default=math.inf)
+        return self._next_deadline
 
     def unavailable(self, problem: Exception) -> None:
         """Tell everybody that the connection could not be read; for those whose time is over that is the end."""

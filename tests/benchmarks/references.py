@@ -169,8 +169,8 @@ class Learning(Paced):
 class WindowsAware(Learning):
     """Knows the window from its headers and the true render times: it asks when that is planned to be best, and sweeps before the reset."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, renders: Renders | None = None) -> None:
+        super().__init__(renders=renders)
         self.reset = -math.inf
         self.left = 0
         self.price, self.planned_at = 0.0, -math.inf
@@ -214,8 +214,8 @@ class WindowsAware(Learning):
 class FreshList(Learning):
     """One page of a list that is fresh about every second: the one that shows the longest unnoticed waiting, from the true render times."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, renders: Renders | None = None) -> None:
+        super().__init__(renders=renders)
         self.order: list[str] = []
         self.place: dict[str, int] = {}
 

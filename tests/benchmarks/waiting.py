@@ -1,7 +1,10 @@
-"""How late waiting triggers learn, and what they cost: ours beside naive ones, each kind in a process with an emulator of its own.
+"""How late waiting triggers learn: ours beside naive ones, each kind in a process with an emulator of its own.
 
-python -m tests.benchmarks.waiting lag 10 100     # burst of N: requests, 429s, lag; the others are cut off at 3 x our time
-python -m tests.benchmarks.waiting cost 1000 300  # N that wait for 300 s: CPU, memory, loop delay, beside as many empty triggers
+python -m tests.benchmarks.waiting 10 100 1000     # bursts of so many: requests, 429s, lag; naive ones are cut off at 3 x our time
+
+Ours has waited for some videos before, as a triggerer has that is up for longer than a batch. Beside what it took on real sockets stands
+what a client takes in virtual time, for the same videos, that is told what ours has to learn: the render times, and that the list is fresh
+(at a service that does not list: that the window is fixed).
 """
 
 from __future__ import annotations
@@ -15,29 +18,36 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.references import FreshList, Renders, WindowsAware
+from tests.benchmarks.simulator import Service, Video, run
+from tests.benchmarks.trigger_kinds import service_of
 from tests.emulator_process import EmulatorProcess
 
 #: Render times, lognormal: median seconds and sigma.
 MEDIAN, SIGMA, SEED = 45.0, 0.4, 20261120
+EARLIER = 30
 CUT_OFF = 3.0
+OURS, OTHERS = ("ours", "single"), ("naive", "http")
 
 
 class Client:
     """One kind in a process of its own, with its own emulator.
 
-    :param renders: seconds each generation takes from now.
+    :param earlier: seconds that videos take which it waits for first.
     """
 
-    def __init__(self, kind: str, renders: list[float], stack: contextlib.ExitStack) -> None:
+    def __init__(self, kind: str, stack: contextlib.ExitStack, *, earlier: list[float]) -> None:
         self.kind = kind
         self._emulator = stack.enter_context(EmulatorProcess())
         home = stack.enter_context(tempfile.TemporaryDirectory())
-        base, key = self._emulator.base_url("happy-horse.ai"), self._emulator.key
-        connection = {"conn_type": "happyhorse", "host": base, "password": key, "extra": {"service": "happy-horse.ai"}}
+        service = service_of(kind)
+        base, key = self._emulator.base_url(service), self._emulator.key
+        connection = {"conn_type": "happyhorse", "host": base, "password": key, "extra": {"service": service}}
         given = {"AIRFLOW_HOME": home, "AIRFLOW_CONN_HAPPYHORSE_DEFAULT": json.dumps(connection), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         self._output = Path(home, "output.json")  # a pipe that nobody reads meanwhile would fill up
         self._process = subprocess.Popen(
@@ -50,17 +60,21 @@ class Client:
             cwd=Path(__file__).resolve().parents[2],
         )
         stack.callback(self._process.kill)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdout.readline()  # all is imported
-        # All at once, by their ages: a thousand calls would take longer than the first renders.
-        longest, now = max(renders), time.time()
-        ids = self._emulator.seed(len(renders), render_seconds=longest, age_seconds=[longest - render for render in renders])
-        jobs = dict.fromkeys(ids, now)
-        self._ends = {generation_id: now + render for generation_id, render in zip(ids, renders, strict=True)}
-        self._process.stdin.write(json.dumps(jobs))
-        self._process.stdin.close()
-        self._begun = time.time()
+        self._ends: dict[str, float] = {}
+        self._asked_before = 0
+        self._wait_for("ready")  # all is imported
+        if earlier:
+            self._begin(earlier)
+            self._wait_for("told")
+            self._asked_before = len(self._emulator.requests())
+
+    def begin(self, renders: list[float]) -> None:
+        """Have the videos submitted and waited for.
+
+        :param renders: seconds that each of them takes from now.
+        """
+        self._begin(renders)
+        self._input.close()
 
     def wait(self, seconds: float | None = None) -> float:
         """Wait until it ends, or stop it after so many seconds; returns how long it took."""
@@ -68,69 +82,88 @@ class Client:
             self._process.wait(seconds)
         if self._process.poll() is None:
             self._process.terminate()
-        return time.time() - self._begun
+        return time.time() - self.begun
 
     def result(self) -> dict[str, Any]:
-        """Return what it saw, and what its emulator did."""
+        """Return what it saw, and what its emulator did. A waiter that was cut off counts with the lag it had by then."""
         self._process.wait(60)
         seen: dict[str, Any] = json.loads(self._output.read_text())
         now = time.time()
         lags = sorted(max(0.0, seen["told"].get(one, now) - ends) for one, ends in self._ends.items() if ends < now)
-        statuses = seen["statuses"] or {}
-        if self.kind == "ours":
-            for request in self._emulator.requests():
-                statuses[str(request["status"])] = statuses.get(str(request["status"]), 0) + 1
-        requests = sum(statuses.values())
+        statuses = seen["statuses"]  # of the naive ones, who make more requests than the emulator keeps
+        if self.kind in OURS:
+            statuses = Counter(str(request["status"]) for request in self._emulator.requests()[self._asked_before :])
         return {
             "kind": self.kind,
             "n": len(self._ends),
             "told": len(seen["told"]),
-            "seconds": round(seen["seconds"]),
-            "requests": requests,
-            "refused": round(100 * statuses.get("429", 0) / max(1, requests), 1),
-            "mean_lag": round(sum(lags) / len(lags), 1) if lags else None,
-            "p95_lag": round(lags[math.ceil(0.95 * len(lags)) - 1], 1) if lags else None,
-            "cpu_s_per_min": round(seen["cpu_seconds_per_minute"], 2),
-            "kb_per_trigger": round(seen["bytes_per_trigger"] / 1024, 1),
+            "seconds": round(max(seen["told"].values(), default=now) - self.begun),
+            "requests": sum(statuses.values()),
+            "refused": statuses.get("429", 0),
+            "mean_lag": round(sum(lags) / len(lags), 2),
+            "p95_lag": round(lags[math.ceil(0.95 * len(lags)) - 1], 2),
             "loop_delay_p99_ms": round(1000 * seen["loop_delay_p99"], 1),
         }
 
+    @property
+    def _input(self) -> Any:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    def _wait_for(self, word: str) -> None:
+        assert self._process.stdout is not None
+        assert any(line == f"{word}\n" for line in self._process.stdout), f"{self.kind} ended"
+
+    def _begin(self, renders: list[float]) -> None:
+        # All at once, by their ages: a thousand calls would take longer than the first renders.
+        longest, now = max(renders), time.time()
+        ages = [longest - render for render in renders]
+        ids = self._emulator.seed(len(renders), service=service_of(self.kind), render_seconds=longest, age_seconds=ages)
+        self._ends = {generation_id: now + render for generation_id, render in zip(ids, renders, strict=True)}
+        self._input.write(json.dumps(dict.fromkeys(ids, now)) + "\n")
+        self._input.flush()
+        self.begun = time.time()
+
+
+def of_reference(client: FreshList | WindowsAware, renders: list[float]) -> dict[str, Any]:
+    """Return what it takes a client that knows what ours has to learn, in virtual time."""
+    videos = [Video(f"v{number:05}", 1000.0, 1000.0 + render) for number, render in enumerate(renders)]
+    service = Service(videos=videos, window="anchored")
+    lags = sorted(run(client, service, random=random.Random(SEED)).lags)
+    mean, p95 = sum(lags) / len(lags), lags[math.ceil(0.95 * len(lags)) - 1]
+    return {
+        "kind": f"reference: {type(client).__name__}",
+        "n": len(lags),
+        "requests": service.requests,
+        "refused": service.refused,
+        "mean_lag": round(mean, 2),
+        "p95_lag": round(p95, 2),
+    }
+
 
 def lag(number: int) -> list[dict[str, Any]]:
-    """Return the results of a burst, of each kind at the same time. A waiter that was cut off counts with the lag it had by then."""
+    """Return the results of a burst, of each kind at the same time."""
     chance = random.Random(SEED)
-    renders = [MEDIAN * math.exp(SIGMA * chance.gauss(0, 1)) for _ in range(number)]
-    with contextlib.ExitStack() as stack:
-        with ThreadPoolExecutor() as pool:
-            clients = list(pool.map(lambda kind: Client(kind, renders, stack), ("ours", "naive", "http")))
+    renders, earlier = ([MEDIAN * math.exp(SIGMA * chance.gauss(0, 1)) for _ in range(count)] for count in (number, EARLIER))
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
+        clients = list(pool.map(lambda kind: Client(kind, stack, earlier=earlier if kind in OURS else []), OURS + OTHERS))
+        list(pool.map(lambda client: client.begin(renders), clients))
         ours = clients[0].wait()
-        for other in clients[1:]:
-            other.wait(max(0.1, CUT_OFF * ours - (time.time() - other._begun)))
-        return [client.result() for client in clients]
+        for other in clients[2:]:
+            other.wait(max(0.1, CUT_OFF * ours - (time.time() - other.begun)))
+        others = [client.result() for client in clients[2:]]
+        clients[1].wait()
+        measured = [client.result() for client in clients[:2]]
+    references = [of_reference(FreshList(renders=Renders(median=MEDIAN, sigma=SIGMA)), renders)]
+    references.append(of_reference(WindowsAware(renders=Renders(median=MEDIAN, sigma=SIGMA)), renders))
+    return [measured[0], references[0], measured[1], references[1], *others]
 
 
-def cost(number: int, seconds: float) -> list[dict[str, Any]]:
-    """Return what it costs to wait for generations that do not end, beside triggers that only sleep."""
-    with contextlib.ExitStack() as stack:
-        clients = [Client(kind, [86_400.0] * number, stack) for kind in ("ours", "empty")]
-        time.sleep(seconds)
-        for client in clients:
-            client.wait(0)
-        return [client.result() for client in clients]
-
-
-def main(arguments: list[str]) -> None:
+def main(numbers: list[str]) -> None:
     """Run what was asked for and print it, a line of JSON for each kind."""
-    print(json.dumps({"load_average": os.getloadavg(), "at": time.strftime("%H:%M:%S")}), flush=True)
-    match arguments:
-        case ["cost", number, seconds]:
-            rounds = [lambda: cost(int(number), float(seconds))]
-        case ["lag", *numbers]:
-            rounds = [lambda number=number: lag(int(number)) for number in numbers]
-        case _:
-            raise SystemExit(__doc__)
-    for one in rounds:
-        for result in one():
+    for number in numbers:
+        print(json.dumps({"load_average": os.getloadavg(), "at": time.strftime("%H:%M:%S")}), flush=True)
+        for result in lag(int(number)):
             print(json.dumps(result), flush=True)
     print(json.dumps({"load_average": os.getloadavg(), "at": time.strftime("%H:%M:%S")}), flush=True)
 
