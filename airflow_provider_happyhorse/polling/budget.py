@@ -13,13 +13,20 @@ SHARE = 0.97
 #: The least share a client keeps for itself, however much others spend: two that gave way to each other for ever would starve.
 LEAST_SHARE = 0.1
 #: Share of the limit that the pace gains per minute while nothing speaks against it; less from this part of the pace on that was refused.
-GAIN, GAIN_NEAR, NEAR = 0.05, 0.004, 0.7
+GAIN, GAIN_NEAR, NEAR = 0.05, 0.002, 0.7
+#: Share of the limit that a client begins with where headers tell, and after how many seconds of them whoever shares the key would have
+#: been seen.
+BEGINNING, FIRST_LOOK = 0.5, 20.0
+#: Seconds after which a refusal says nothing of the present any more.
+FORGOTTEN = 1800.0
 #: Requests per minute of others below which the key is taken to be ours alone, and so many standard deviations of theirs are left free.
 ALONE, SPREAD = 1.0, 1.5
 #: What is left of the pace after a refusal, and after the headers showed that all together were about to spend too much.
 HALVED, SLOWED = 0.5, 0.8
 #: Seconds in which the pace is slowed at most once: the headers show the effect late.
 PATIENCE = 15.0
+#: Seconds by which a driver may be late.
+LATE = 0.5
 #: Seconds after a reset before it is believed.
 AFTER_RESET = 0.05
 #: Seconds of jitter after a pause, so that processes that wait for the same reset do not return together.
@@ -36,12 +43,14 @@ class Budget:
         self.window = Window(limit=max(1.0, requests_per_minute))
         #: Requests per minute we make at most now, which adapts.
         self._pace = self.window.limit * SHARE
+        #: When headers told something first.
+        self._told_from = math.inf
         self._free_at = 0.0
         self._paused_until = 0.0
         self._adapted_at: float | None = None
         self._slowed_at = -WINDOW
-        #: The pace at which a request was refused last.
-        self._refused_at = math.inf
+        #: The pace at which a request was refused last, and when.
+        self._refused_at, self._refused_when = math.inf, -math.inf
 
     @property
     def seconds_per_request(self) -> float:
@@ -72,18 +81,21 @@ class Budget:
         :param random: 0 to 1; the pace trembles a little, so that processes that share a key do not march in step.
         """
         gap = self.seconds_per_request
-        # A driver that comes late gets half a request back, never more: a window of any kind must not see a burst.
+        # A driver that comes a little late gets that back; one that comes later was held by the window, which must not see a burst then.
         # And one that has spent a window at once paces from its last request on.
-        self._free_at = min(max(self._free_at, now - gap / 2), now + gap / 2) + gap * (0.98 + 0.04 * random)
+        due = self._free_at if now - self._free_at < min(LATE, gap / 2) else now
+        self._free_at = min(due, now + gap / 2) + gap * (0.98 + 0.04 * random)
         self.window.spend(now=now)
 
     def heard(self, rate: RateLimit | None, *, sent_at: float, now: float) -> None:
         """Learn from the headers of an answer, None when they say nothing."""
         limit = self.window.limit
         if rate is not None:
+            if math.isinf(self._told_from):
+                self._told_from = now
+                self._pace = min(self._pace, limit * BEGINNING)
             self.window.heard(rate, sent_at=sent_at, now=now)
-        if self.window.limit != limit:
-            self._pace = self.window.limit * SHARE
+        self._pace *= self.window.limit / limit
         self._adapt(now=now)
 
     def refused(self, retry_after: float | None, *, now: float, random: float) -> None:
@@ -94,9 +106,12 @@ class Budget:
         wait = WINDOW / 2 if retry_after is None else min(max(1.0, retry_after), LONGEST_PAUSE)
         self._paused_until = max(self._paused_until, now + wait + random * JITTER)
         self.window.refused(now=now)
+        # All together have spent the limit, and no more than this of it was ours.
+        ours = min(self._pace, self.window.sent_since(now - WINDOW))
         if now >= self._slowed_at + PATIENCE:
-            self._refused_at = self._pace
-        self._slow(HALVED, now=now)
+            self._refused_at = ours
+        self._refused_when = now
+        self._slow(min(HALVED, SLOWED * ours / self._pace), now=now)
 
     def pause(self, seconds: float, *, now: float) -> None:
         """Make no request for some time, because nothing answers."""
@@ -105,10 +120,14 @@ class Budget:
     def _adapt(self, *, now: float) -> None:
         elapsed = 0.0 if self._adapted_at is None else min(WINDOW, max(0.0, now - self._adapted_at))
         self._adapted_at = now
+        if now >= self._refused_when + FORGOTTEN:
+            self._refused_at = math.inf
         most, others = self.window.limit * SHARE, self.window.others
         room = most if others < ALONE else most - others - SPREAD * math.sqrt(others)
         if self._pace > room + 1:
             self._slow(SLOWED, now=now)
+        elif others < ALONE and math.isinf(self._refused_at) and now >= self._told_from + FIRST_LOOK:
+            self._pace = most
         elif self._pace < room:
             near = self._pace > NEAR * self._refused_at
             self._pace += (GAIN_NEAR if near else GAIN) * self.window.limit * elapsed / WINDOW

@@ -19,7 +19,7 @@ LEAST_WORTH = 0.01
 #: Seconds after which somebody may be worth a request who was not.
 LOOK_AGAIN = 1.0
 #: The order is renewed after this many seconds, and later the more there are: it changes slowly, and is made from everybody.
-RANK_SECONDS, RANKED_PER_SECOND = 0.5, 400.0
+RANK_SECONDS, RANKED_PER_SECOND = 0.5, 200.0
 #: Seconds in which the answer to a window's first request is waited for.
 OPENING_SECONDS = 5.0
 #: Seconds between two looks, at least.
