@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
@@ -85,6 +86,35 @@ def run_dag(dag: DAG, conf: dict[str, Any] | None = None, **when: Any) -> DagRun
     else:
         dag.sync_to_db()  # its datasets; nobody gets an event of one that is not known
     return DagRunSeen(dag.test(run_conf=conf or {}, **when))
+
+
+def clear_and_run(dag: DAG, seen: DagRunSeen) -> DagRunSeen:
+    """Clear all tasks of a run, as a person does in the UI, and run it to its end again.
+
+    ``dag.test()`` would delete the run and make another one; here it is given the one that was cleared.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import clear_task_instances
+
+    if AIRFLOW_V_3_0_PLUS:
+        _register(dag)
+
+    written = dag
+
+    def cleared(*, dag: Any, session: Any, **_: Any) -> Any:
+        run = session.get(DagRun, seen.run.id)
+        tasks = run.get_task_instances(session=session)
+        clear_task_instances(tasks, session, **({} if AIRFLOW_V_3_0_PLUS else {"dag": written}))
+        run.dag, run.state = dag, "running"
+        session.commit()
+        return run
+
+    with pytest.MonkeyPatch.context() as patched:
+        if AIRFLOW_V_3_0_PLUS:
+            patched.setattr("airflow.models.dagrun.get_or_create_dagrun", cleared)
+        else:
+            patched.setattr("airflow.models.dag._get_or_create_dagrun", cleared)
+        return DagRunSeen(dag.test())
 
 
 def _register(dag: Any) -> None:

@@ -43,7 +43,8 @@ class Store:
         assert retention == timedelta.max, "an entry that expires is paid for again"
         self.before_set(value)
         self.entries[key] = json.dumps(value)
-        self.states.append(value["state"])
+        if "state" in value:
+            self.states.append(value["state"])
 
     def delete(self, key: str) -> None:
         del self.entries[key]
