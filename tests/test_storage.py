@@ -237,21 +237,37 @@ class TestWriting:
         assert names(tmp_path) == ["x.mp4"]
 
     def test_a_large_one_is_hashed_and_written_to_the_disk_while_it_comes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        advised: list[tuple[int, int]] = []
-        monkeypatch.setattr(os, "posix_fadvise", lambda _, begin, length, __: advised.append((begin, length)))
+        advised: list[tuple[int, int, int]] = []
+        monkeypatch.setattr(
+            os, "posix_fadvise", lambda number, begin, length, _: advised.append((begin, begin + length, os.fstat(number).st_size))
+        )
         pieces = [os.urandom(700_000) for _ in range(8)]
         with LocalStore().upload(str(tmp_path / "x.mp4")) as upload:
             upload.write(pieces[7])
             upload.restart()
-            for piece in pieces:
+            for piece in pieces[:4]:
                 upload.write(piece)
-            assert upload.sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
+            assert upload.sha256 == hashlib.sha256(b"".join(pieces[:4])).hexdigest()
+            for piece in pieces[4:]:
+                upload.write(piece)
             upload.commit(str(tmp_path / "x.mp4"), overwrite=False)
+            assert upload.sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
         assert (tmp_path / "x.mp4").read_bytes() == b"".join(pieces)
-        ends = [begin + length for begin, length in advised]
-        assert [begin for begin, _ in advised] == [0, *ends[:-1]], "every byte once, in turn"
-        assert all(end % (1 << 20) == 0 for end in ends)
-        assert len(b"".join(pieces[:7])) - (1 << 20) < ends[-1] <= len(b"".join(pieces[:7])), "only what is in the file by then"
+        assert [begin for begin, _, _ in advised] == [0, *[end for _, end, _ in advised[:-1]]], "every byte once, in turn"
+        assert all(end % (1 << 20) == 0 for _, end, _ in advised)
+        assert all(end <= there for _, end, there in advised)
+        assert advised[-1][1] == 5 << 20
+
+    @pytest.mark.parametrize("size", [5, 3 << 20])
+    def test_what_cannot_be_read_again_has_no_hash_however_often_it_is_asked_for(self, tmp_path: Path, size: int) -> None:
+        with LocalStore().upload(str(tmp_path / "x.mp4")) as upload:
+            upload.write(bytes(size))
+            upload.write(b"video")
+            os.truncate(next(tmp_path.iterdir()), 3)
+            for _ in range(2):
+                with pytest.raises(StorageUnavailable, match="bytes are in the file"):
+                    _ = upload.sha256
+        assert names(tmp_path) == []
 
     def test_an_upload_that_is_not_committed_is_discarded(self, tmp_path: Path) -> None:
         with LocalStore().upload(str(tmp_path / "x.mp4")) as upload:

@@ -178,7 +178,7 @@ class UnderTheName:
     def _same_or_absent(self, item: Ready) -> str | None:
         """Accept what a killed or concurrent try for the same content has left, and nothing else; return its SHA-256."""
         there = self._store.sha256(item.path)
-        if there not in (None, item.upload.sha256):
+        if there is not None and there != item.upload.sha256:
             raise Refused(
                 f"{self._store.uri(item.path)} holds something else (sha256 {there[:12]}..., this result has {item.upload.sha256[:12]}...) "
                 "and was not touched. Use another name, a folder ('.../'), or if_exists='overwrite'."

@@ -16,13 +16,11 @@ from pathlib import Path
 
 from airflow_provider_happyhorse.exceptions import PublishRefused
 from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable
-from airflow_provider_happyhorse.storage.written import Written
+from airflow_provider_happyhorse.storage.written import STEP, Written
 
 #: Hidden, and short whatever the final name's length: names may have 255 bytes.
 _PREFIX = ".happyhorse-"
 _PROBE = "probe"
-#: Bytes after which the kernel is advised to write: POSIX_FADV_DONTNEED starts it on Linux, and drops from memory what nobody needs there.
-_STEP = 1 << 20
 #: Where locks do not work, a temporary file is taken for abandoned this many seconds after its last write.
 _ABANDONED_AFTER = 86_400
 #: Another try meets the same answer; every other error may pass (ENOSPC, EIO, ESTALE, ...).
@@ -145,14 +143,15 @@ class LocalUpload(Written):
         self._link = link
         self._begun = 0  # bytes that the disk has been told of
 
-    def _beside(self, data: bytes | memoryview, before: int) -> None:
-        """Hash the piece, and have the disk begin with those before it: the sync in the end would otherwise wait for all of them."""
-        super()._beside(data, before)
-        whole = before - before % _STEP
+    def _follow(self, begin: int, end: int) -> None:
+        """Have the disk begin with what is written, or the sync in the end would wait for all of it; then hash it."""
+        whole = end - end % STEP
         if whole > self._begun and hasattr(os, "posix_fadvise"):
             with suppress(OSError):  # a mere advice, which no write depends on
+                # On Linux it starts the writing; what is on its way to the disk stays in memory until it is hashed.
                 os.posix_fadvise(self._file.fileno(), self._begun, whole - self._begun, os.POSIX_FADV_DONTNEED)
             self._begun = whole
+        super()._follow(begin, end)
 
     def restart(self) -> None:
         """Empty the file."""
@@ -161,6 +160,8 @@ class LocalUpload(Written):
 
     def commit(self, path: str, *, overwrite: bool, content_type: str = "") -> str:  # noqa: ARG002  files have none
         """Sync, then give the whole file its final name: by rename when it may replace, by link when it may not."""
+        if self._followed:
+            self._catch_up()  # while this thread waits for the disk
         with _translated(path):
             os.fsync(self._file.fileno())
             there = os.fstat(self._file.fileno())

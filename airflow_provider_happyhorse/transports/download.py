@@ -36,7 +36,7 @@ __all__ = [
 #: Requests for one result, the first included; each continues where the last was cut if the server can prove it is the same file.
 MAX_REQUESTS = 10
 MAX_REDIRECTS = 5
-#: Bytes of each of the two buffers of a request.
+#: Bytes of the buffer of a request.
 _PIECE = 1 << 19
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: S3 answers 400 to a signature whose temporary token has expired, and some CDNs 401 to an expired one.
@@ -81,7 +81,7 @@ class Sink(Protocol):
     """Where the bytes go; ``restart`` forgets everything written so far."""
 
     def write(self, data: memoryview, /) -> object:
-        """Take the next bytes. They stay as they are until the next call returns, and no longer."""
+        """Take the next bytes, which are others when this has returned."""
         ...
 
     def restart(self) -> None:
@@ -156,13 +156,12 @@ def _one_request(url: str, into: Sink, progress: _Progress, rules: DownloadRules
     with _follow(url, headers, rules, network, deadline) as answer:
         _accept(url, answer, into, progress, rules, asked_range=bool(headers))
         # Stop by counting: a server may keep the connection open after the last byte, or send more than it announced.
-        buffer, other = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE))
+        buffer = memoryview(bytearray(_PIECE))
         while count := answer.read_into(buffer if progress.total is None else buffer[: progress.total - progress.offset]):
             if progress.offset + count > rules.max_bytes:
                 raise _too_large(url, f"more than {rules.max_bytes}", rules)
             into.write(buffer[:count])
             progress.offset += count
-            buffer, other = other, buffer  # the sink may still be at work on the one
         if progress.total is not None and progress.offset != progress.total:
             raise Interrupted(f"the connection ended after {progress.offset} of {progress.total} bytes")
 
