@@ -68,6 +68,13 @@ def test_the_table_of_retries_and_clears_is_what_is_decided(beginning: str) -> N
                 assert f"({words(in_the_words_of_the_page(stopped))[0]!r})".replace("'", "`") in cell
 
 
+def test_a_clear_that_hides_behind_lowered_retries_stops_at_another_request() -> None:
+    assert "fewer retries by then; where it has, and the run was cleared, another request stops." in PAGES["operators.md"]
+    then = record(RecordState.DELIVERED, retries=2, clears=0)
+    assert isinstance(decide(situation(then, fingerprint="other", retries=1, clears=1)), Stop)
+    assert isinstance(decide(situation(then, retries=1, clears=1)), Attach)
+
+
 @pytest.mark.parametrize("state", [RecordState.NOT_SENT, RecordState.FAILED, RecordState.DELIVERED])
 def test_before_it_submits_two_more_rules_apply(state: RecordState) -> None:
     assert "Before it submits, two more rules apply." in PAGES["operators.md"]

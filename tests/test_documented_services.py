@@ -29,8 +29,8 @@ from airflow_provider_happyhorse.api.models import ImageRequest, VideoRequest
 from airflow_provider_happyhorse.api.service import services
 from airflow_provider_happyhorse.emulator.settings import Settings
 from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook, read_image
+from airflow_provider_happyhorse.ledger.stamp import Stamp
 from airflow_provider_happyhorse.ledger.stores import NoLedger
-from airflow_provider_happyhorse.operators.books import Stamp
 from airflow_provider_happyhorse.operators.clip import Clip
 from airflow_provider_happyhorse.operators.submission import Submission
 from airflow_provider_happyhorse.operators.turn import Turn

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from airflow_provider_happyhorse.ledger.path import LedgerConflict, PathLedger
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.ledger.stamp import Stamp
 from airflow_provider_happyhorse.ledger.stores import Ledger
 
 
@@ -20,7 +21,7 @@ class ClipLedger:
     :param clip: the record under the clip's name and take, None for a clip without a name.
     :param before: where records were kept before there was a ``ledger_path``; read when the path has none, so that setting it forgets
         nothing.
-    :param max_tries: ``ti.max_tries`` now; a record of ours with another one was cleared since.
+    :param stamp: of this try; a record of ours with another ``max_tries`` was cleared since.
     :param name: of the clip, None for none.
     :param unnamed: what the clip under this map index is called while the author gives it no name.
     """
@@ -29,8 +30,8 @@ class ClipLedger:
     forgets = False
     shared = True
 
-    def __init__(self, *, own: PathLedger, clip: PathLedger | None, before: Ledger, max_tries: int, name: str | None, unnamed: str) -> None:
-        self._own, self._clip, self._before, self._max_tries = own, clip, before, max_tries
+    def __init__(self, *, own: PathLedger, clip: PathLedger | None, before: Ledger, stamp: Stamp, name: str | None, unnamed: str) -> None:
+        self._own, self._clip, self._before, self._stamp = own, clip, before, stamp
         self._name, self._unnamed = name, unnamed
         self._under_another_name = False
         self._name_is_taken = False
@@ -49,7 +50,9 @@ class ClipLedger:
             return named or self._before.read()
         # Before it had a name, the map index was all that this clip was known by.
         nameless = own.name in ("", self._unnamed)
-        if self._goes_on(own) and not _same(own, named):
+        # Where nothing tells whether it does, the name counts, and the decision is a person's where the name has no record.
+        goes_on = self._goes_on(own) and not (named is not None and own.may_be_cleared(**self._stamp.of_the_clear))
+        if goes_on and not _same(own, named):
             self._under_another_name, self._name_is_taken = not nameless or named is not None, named is not None
             self._own_decides = True
             return own
@@ -94,7 +97,7 @@ class ClipLedger:
     def _goes_on(self, own: Record) -> bool:
         # A person's step names no try; the id in it counts until a try has gone on with it, whatever the clip is called by now.
         by_a_person = own.try_number == 0 and bool(own.generation_id)
-        return by_a_person or (own.max_tries == self._max_tries and own.state is not RecordState.NOT_SENT)
+        return by_a_person or (own.max_tries == self._stamp.max_tries and own.state is not RecordState.NOT_SENT)
 
 
 def _same(own: Record, named: Record | None) -> bool:

@@ -29,6 +29,8 @@ class Situation:
     :param try_number: of this try, from 1.
     :param max_tries: ``ti.max_tries`` now.
     :param pay_again_on: the author's words.
+    :param retries: of the task now, -1 where it is not known.
+    :param clears: of the run by now, -1 where it is not known.
     """
 
     record: Record | None
@@ -40,11 +42,18 @@ class Situation:
     try_number: int
     max_tries: int
     pay_again_on: frozenset[PayAgain]
+    retries: int = -1
+    clears: int = -1
 
     @property
     def cleared(self) -> bool:
         """There is evidence that the task was cleared since the record was written, or that the record is another row's."""
         return self.record is not None and (self.record.max_tries != self.max_tries or self.record.map_index != self.map_index)
+
+    @property
+    def perhaps_cleared(self) -> bool:
+        """Nothing tells a retry from a clear."""
+        return self.record is not None and self.record.may_be_cleared(max_tries=self.max_tries, retries=self.retries, clears=self.clears)
 
     @property
     def superseded(self) -> bool:
@@ -151,6 +160,8 @@ def _after_submission(now: Situation, record: Record) -> Decision:
     # A person who resolves an ambiguous submission writes the state and the id; there is no request to compare then.
     if record.fingerprint in ("", now.fingerprint):
         return Attach(record.facts, f"{record.generation_id} was submitted by an earlier try")
+    if not now.cleared and now.perhaps_cleared:
+        return _earlier(now, record) or _undecidable(now, record)
     if not now.cleared:
         return Attach(record.facts, f"the request differs from the one submitted as {record.generation_id}; a retry never submits another")
     if earlier := _earlier(now, record):
@@ -163,6 +174,14 @@ def _after_submission(now: Situation, record: Record) -> Decision:
         why = f"the request differs from the one submitted as {record.generation_id}, and `changed_request` is not in `pay_again_on`"
         return Stop("changed", why)
     return Submit(f"cleared with a changed request; the earlier one was {record.generation_id}")
+
+
+def _undecidable(now: Situation, record: Record) -> Stop:
+    """Stop where a retry would go on with the earlier request and a clear would not, maybe as another row's clip."""
+    fewer = "the task has fewer retries than it had, and the run was cleared: nothing tells whether this is a retry"
+    if now.map_index >= 0 and not (now.named and record.name == now.name):
+        return Stop("moved", f"{_was(record)} and is now {now.name!r}, another request; {fewer} or {_ROWS_MOVED}")
+    return Stop("changed", f"the request differs from the one submitted as {record.generation_id}, and {fewer} or a changed request")
 
 
 _ROWS_MOVED = "rows have moved, and submitting would pay for the wrong ones"

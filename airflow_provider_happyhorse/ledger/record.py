@@ -54,6 +54,8 @@ class Record:
     :param try_number: of the try that wrote it.
     :param max_tries: ``ti.max_tries`` when it was written. A clear raises it and a retry does not, so another value now is
         evidence of a clear (``clear_task_instances``, Airflow 2.11 to 3.3).
+    :param retries: of the task when it was written, -1 where it was not known.
+    :param clears: of the run by then, -1 where it was not known.
     :param at: ISO 8601 time of this step.
     :param facts: the flat result of the generation; before there is one, what is known of it without an id.
     :param detail: what is known of an ambiguity, a refusal or a failure.
@@ -73,11 +75,17 @@ class Record:
     detail: str = ""
     sent: Mapping[str, float] = field(default_factory=dict)
     others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    retries: int = -1
+    clears: int = -1
 
     @property
     def generation_id(self) -> str:
         """The service's id, ``""`` before there is one."""
         return str(self.facts.get("generation_id") or "")
+
+    def may_be_cleared(self, *, max_tries: int, retries: int, clears: int) -> bool:
+        """Say whether a clear may hide behind an unchanged ``max_tries``: the run was cleared since, and the task has fewer retries."""
+        return self.max_tries == max_tries and 0 <= retries < self.retries and 0 <= self.clears < clears
 
     def step(self, state: RecordState, *, at: str, **changes: Any) -> Record:
         """Return the record of the next step."""
@@ -111,6 +119,8 @@ class Record:
             "map_index": self.map_index,
             "try_number": self.try_number,
             "max_tries": self.max_tries,
+            "retries": self.retries,
+            "clears": self.clears,
             "at": self.at,
             "facts": dict(self.facts),
             "detail": self.detail,
@@ -145,6 +155,8 @@ class Record:
                 facts=_facts(stored),
                 detail=str(stored.get("detail", "")),
                 sent=dict(stored.get("sent") or {}),
+                retries=int(stored.get("retries", -1)),
+                clears=int(stored.get("clears", -1)),
                 others={str(key): dict(value) for key, value in dict(stored.get("others") or {}).items()},
             )
         except (KeyError, TypeError, ValueError) as problem:
@@ -158,7 +170,7 @@ def _facts(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the generation's facts; an id that a person wrote beside the state counts."""
     facts = dict(stored.get("facts") or {})
     if stored.get("generation_id"):
-        facts["generation_id"] = str(stored["generation_id"])
+        facts["generation_id"] = str(stored["generation_id"]).strip()
     return facts
 
 
@@ -174,9 +186,16 @@ def fingerprint(*, kind: str, service: str, base_url: str, take: str, request: M
 
     :param request: the given fields as JSON values.
     """
-    same = {"kind": kind, "service": service, "base_url": base_url.rstrip("/"), "take": take, "request": _stable(dict(request))}
+    same = {"kind": kind, "service": service, "base_url": _spelled(base_url), "take": take, "request": _stable(dict(request))}
     canonical = json.dumps(same, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return f"{FINGERPRINT_VERSION}:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def _spelled(base_url: str) -> str:
+    """Return a URL as all spellings of it are: scheme and host in small letters, no port that goes without saying, no slash at the end."""
+    parts = urlsplit(base_url)
+    scheme, host = parts.scheme.lower(), parts.netloc.lower().removesuffix({"https": ":443", "http": ":80"}.get(parts.scheme.lower(), ":"))
+    return urlunsplit((scheme, host, parts.path.rstrip("/"), parts.query, ""))
 
 
 def _stable(value: Any, key: str = "") -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_provider_happyhorse._compat import TaskStateStore, never_expire, state_store_forgets_success, task_state_store
 from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
 from airflow_provider_happyhorse.ledger.record import Record, unnamed
+from airflow_provider_happyhorse.ledger.stamp import stamp_of
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse.ledger.spend import SpendLog
@@ -135,7 +136,7 @@ def ledger_for(context: Mapping[str, Any], *, ledger_path: str = "", name: str |
     }
     named = None if name is None else PathLedger(**where, name=name, take=take)
     own, nameless = PathLedger(**where, name=None, take=""), unnamed(ti.task_id, where["map_index"])
-    return ClipLedger(own=own, clip=named, before=kept_by_airflow, max_tries=ti.max_tries, name=name, unnamed=nameless)
+    return ClipLedger(own=own, clip=named, before=kept_by_airflow, stamp=stamp_of(context), name=name, unnamed=nameless)
 
 
 def spend_log_for(context: Mapping[str, Any], *, ledger_path: str) -> SpendLog | None:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.exceptions import (
-    AmbiguousSubmission,
-    GenerationFailed,
     GenerationUnreachable,
     InvalidArguments,
     NotAcceptedYet,
     SubmissionStopped,
 )
-from airflow_provider_happyhorse.ledger.decision import Decision, PayAgain, Situation, Stop, decide
+from airflow_provider_happyhorse.ledger.decision import Decision, PayAgain, Situation, decide
 from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
 from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState, UnreadableRecord, fingerprint
+from airflow_provider_happyhorse.ledger.stamp import Stamp, stamp_of
 from airflow_provider_happyhorse.ledger.stores import Ledger
-from airflow_provider_happyhorse.operators.books import Stamp, note_spend, open_ledger, stamp_of, timestamp
+from airflow_provider_happyhorse.operators.books import note_spend, open_ledger, timestamp
 from airflow_provider_happyhorse.operators.clip import Asked, Clip, Identity, read_clip, read_identity, read_pay_again_on
 from airflow_provider_happyhorse.operators.reconciliation import Reconciliation
-from airflow_provider_happyhorse.operators.submission import cost_of, way_out_of_ambiguity
-from airflow_provider_happyhorse.results import REQUEST_KEY, money
+from airflow_provider_happyhorse.operators.waiting import look_once
+from airflow_provider_happyhorse.results import REQUEST_KEY, money, new_result
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -121,7 +120,7 @@ class Attempt:
                 named=self.identity.named,
                 map_index=self.stamp.map_index,
                 try_number=self.stamp.try_number,
-                max_tries=self.stamp.max_tries,
+                **self.stamp.of_the_clear,
                 pay_again_on=self.pay_again_on,
             )
         )
@@ -155,6 +154,32 @@ class Attempt:
         note_spend(spend, facts, at=timestamp(), log=log, prompt=str(facts[REQUEST_KEY].get("prompt") or ""))
         return replace(self, record=found_record, looked=outcome.said)
 
+    def known(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the flat result of a generation of this clip, from what is on record of it."""
+        conn_id, name = self.hook.happyhorse_conn_id, self.identity.name
+        return {**new_result(name=name, kind=self.kind, service=self.hook.service.name, happyhorse_conn_id=conn_id), **facts}
+
+    def looked_at(self, facts: Mapping[str, Any], *, spend: SpendLog | None, log: TaskLog) -> Attempt:
+        """Return this attempt after asking what has become of the generation on record; nobody has waited for it, so it may have failed.
+
+        :raises GenerationUnreachable: it has, and that cannot be written down; another try may be at work.
+        """
+        record, known = self.record, self.known(facts)
+        if record is None or known["generation_id"] != record.generation_id or known["state"] in ("succeeded", "failed"):
+            return self
+        hook = self.hook if known["happyhorse_conn_id"] == self.hook.happyhorse_conn_id else type(self.hook)(known["happyhorse_conn_id"])
+        event = look_once(hook, record.generation_id, known=known, log=log).event
+        if event is None or event["status"] != "failed":
+            return self
+        failed = record.step(RecordState.FAILED, at=timestamp(), facts=event["result"], detail=event["message"])
+        try:
+            self.ledger.write(failed)
+        except (LedgerConflict, ObjectsUnavailable) as problem:
+            why = f"{event['message']}, and that cannot be written down: {problem}; a retry asks again"
+            raise GenerationUnreachable(f"[{known['name']}] {why}") from problem
+        note_spend(spend, event["result"], at=timestamp(), log=log)
+        return replace(self, record=failed)
+
     def renewed(self, record: Record, known: Mapping[str, Any], *, at: str) -> Record:
         """Return the record of a generation that this try goes on with.
 
@@ -164,7 +189,7 @@ class Attempt:
         """
         about, stamp = record.about(known, self.fingerprint), self.stamp
         name = self.identity.name if about.fingerprint == self.fingerprint else about.name
-        stamped = {"max_tries": stamp.max_tries, "map_index": stamp.map_index, "try_number": stamp.try_number}
+        stamped = {**stamp.of_the_clear, "map_index": stamp.map_index, "try_number": stamp.try_number}
         return about.step(RecordState.SUBMITTED, at=at, name=name, **stamped)
 
     def clip(self, asked: Asked) -> Clip:
@@ -177,57 +202,20 @@ class Attempt:
             raise InvalidArguments(f"task {self.task_id!r} [{self.identity.name}]: {'; '.join(problems)}. Nothing was submitted")
         return clip
 
-    def stopped(self, stop: Stop, asked: Asked) -> Exception:
-        """Return the exception for a stop: what is known, what it would cost to go on, and the ways out."""
-        name, service, entry = self.identity.name, self.hook.service.name, self.ledger.where()
-        cost = cost_of(read_clip(asked, kind=self.kind, name=name, settings=self.hook.settings)[0])
-        match stop.kind:
-            case "ambiguous":
-                record = self.record
-                sent, mark = (record.facts, record.fingerprint) if record else ({}, "")
-                prompt = str((sent.get(REQUEST_KEY) or {}).get("prompt") or "")
-                changed = (
-                    f". The request has changed since; the one in doubt was {record.name!r}" if record and mark != self.fingerprint else ""
-                )
-                why = f"{stop.why}{changed}" + (f". {self.looked}" if self.looked else "")
-                known = [str(facts["generation_id"]) for facts in record.paid().values()] if record else []
-                service = str(sent.get("service") or service)
-                way_out = way_out_of_ambiguity(service, self.ledger, cost, prompt=prompt, changed=bool(changed), known=known)
-                return AmbiguousSubmission(f"[{name}] {why}. {way_out}")
-            case "failed":
-                spent = money(self.record.facts) if self.record else "an unknown number of credits"
-                return GenerationFailed(
-                    f"[{name}] {stop.why}; it cost {spent}, unless the service gives failed ones back. A retry does not pay again: "
-                    f"clear this task to submit it anew ({cost} credits), or put `failed_generation` into pay_again_on"
-                )
-            case "unprotected":
-                return SubmissionStopped(
-                    f"[{name}] {stop.why}. Look on {service} for what an earlier try submitted and publish it by its id "
-                    f"(HappyHorsePublishOperator(generation=...)), or put `unprotected_retry` into pay_again_on to pay {cost} credits"
-                )
-            case "superseded":
-                return SubmissionStopped(
-                    f"[{name}] {stop.why}: nothing was submitted, and nothing need be done. Only where the run was deleted and begun anew: "
-                    f'set {{"state": "not_sent"}} in {entry} and clear this task to submit it ({cost} credits)'
-                )
-            case "moved" | "changed":
-                # Where the rest of the entry stays, so would the other clip's name, and the next try would stop for it again.
-                says = json.dumps({"state": "not_sent", **({"name": name} if stop.kind == "moved" else {})}, ensure_ascii=False)
-                return SubmissionStopped(
-                    f"[{name}] {stop.why}. Nothing was submitted. To submit it ({cost} credits), set {says} in {entry} and clear this task"
-                    + (f"; {self._telling_rows_apart()}" if stop.kind == "moved" else "")
-                )
-
-    def _telling_rows_apart(self) -> str:
-        if self.identity.named:
-            return "with a `ledger_path`, clips are known by their names, whatever their map index"
-        return "give mapped clips a `name`, and the deployment a `ledger_path`, so that they are told apart"
-
 
 def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping as JSON values; of what JSON has no word for, the text if it has a stable one, else only its type."""
+    """Return a mapping as JSON values, the same in every process.
 
-    def stable(item: Any) -> str:
+    Of what JSON has no word for, it is the text if that is a stable one, else only the type.
+    """
+
+    def stable(item: Any) -> Any:
+        if isinstance(item, (set, frozenset)):
+            return sorted(json.dumps(one, default=stable, sort_keys=True) for one in item)
+        if isinstance(item, Sequence) and not isinstance(item, (bytes, bytearray)):
+            return list(item)  # such as what mapped tasks have returned, which Airflow fetches only when asked
+        if callable(listed := getattr(item, "tolist", None)):
+            return listed()  # numpy's text of a long array leaves most of it out
         shown = str(item)
         return shown if " at 0x" not in shown else f"{type(item).__module__}.{type(item).__qualname__}"
 

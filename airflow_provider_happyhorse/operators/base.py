@@ -22,13 +22,14 @@ from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stores import spend_log_for
 from airflow_provider_happyhorse.links import HappyHorseVideoLink
 from airflow_provider_happyhorse.operators.attempt import Attempt
-from airflow_provider_happyhorse.operators.books import timestamp
+from airflow_provider_happyhorse.operators.books import note_spend, timestamp
 from airflow_provider_happyhorse.operators.budget import check_budget
 from airflow_provider_happyhorse.operators.clip import Asked
 from airflow_provider_happyhorse.operators.ending import GenerateEndings
 from airflow_provider_happyhorse.operators.moved_rows import LOOKS, paid_by_another_row, tell_other_rows
 from airflow_provider_happyhorse.operators.reconciliation import claim
 from airflow_provider_happyhorse.operators.sibling_rows import check_names_differ
+from airflow_provider_happyhorse.operators.stops import stopped
 from airflow_provider_happyhorse.operators.submission import Submission
 from airflow_provider_happyhorse.operators.turn import NotItsTurn, SubmitsInTurn
 from airflow_provider_happyhorse.operators.waiting import (
@@ -40,12 +41,13 @@ from airflow_provider_happyhorse.operators.waiting import (
     trigger_for,
     wait_in_worker,
 )
-from airflow_provider_happyhorse.results import money, new_result
+from airflow_provider_happyhorse.results import REQUEST_KEY, money, new_result
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+    from airflow_provider_happyhorse.ledger.spend import SpendLog
 
 
 class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
@@ -83,6 +85,9 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         if attempt.doubtful:
             attempt = self._reconciled(context, attempt)
         decision = attempt.decision()
+        if isinstance(decision, Attach) and not self.wait_for_completion:
+            attempt = attempt.looked_at(decision.facts, spend=self._spend_log(context, attempt), log=self.log)
+            decision = attempt.decision()
         if isinstance(decision, Submit) and attempt.record is None and "unprotected_retry" not in attempt.pay_again_on:
             looks, sleep = LOOKS if self._turn is None else 1, self._sleep_before_looking
             decision = paid_by_another_row(context, attempt.ledger, fingerprint=attempt.fingerprint, looks=looks, sleep=sleep) or decision
@@ -136,7 +141,7 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
             previous=attempt.record,
             log=self.log,
             turn=self._turn_now(context),
-            spend=spend_log_for(context, ledger_path=attempt.hook.settings.ledger_path),
+            spend=self._spend_log(context, attempt),
         )
         try:
             check_budget(clip, hook=attempt.hook, log=self.log)
@@ -161,11 +166,13 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
 
     def _stopped(self, context: Context, attempt: Attempt, stop: Stop) -> Exception:
         tell_other_rows(context, attempt.ledger, attempt.record)
-        return attempt.stopped(stop, self._asked())
+        return stopped(attempt, stop, self._asked())
 
     def _reconciled(self, context: Context, attempt: Attempt) -> Attempt:
-        spend = spend_log_for(context, ledger_path=attempt.hook.settings.ledger_path)
-        return attempt.reconciled(spend=spend, log=self.log, clock=time.time, sleep=self._sleep_before_looking)
+        return attempt.reconciled(spend=self._spend_log(context, attempt), log=self.log, clock=time.time, sleep=self._sleep_before_looking)
+
+    def _spend_log(self, context: Context, attempt: Attempt) -> SpendLog | None:
+        return spend_log_for(context, ledger_path=attempt.hook.settings.ledger_path)
 
     def _check_destination(self, context: Context, attempt: Attempt) -> None:
         if self.destination:
@@ -186,9 +193,9 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
     def _attach(self, context: Context, attempt: Attempt, attach: Attach) -> dict[str, Any]:
         record = attempt.record
         assert record is not None  # noqa: S101  there is nothing to attach to without one
-        name, service = attempt.identity.name, attempt.hook.service.name
-        unknown = new_result(name=name, kind=self.kind, service=service, happyhorse_conn_id=attempt.hook.happyhorse_conn_id)
-        known = {**unknown, **attach.facts, "reused": True}
+        known = {**attempt.known(attach.facts), "reused": True}
+        # An id that a person has found comes without a time.
+        known["submitted_at"] = known["submitted_at"] or record.at or timestamp()
         self.log.info("[%s] %s, %s; nothing is paid again", known["name"], attach.why, money(known))
         delivered = record.state is RecordState.DELIVERED and known["state"] == "succeeded"
         renewed = attempt.renewed(record, known, at=timestamp())
@@ -199,6 +206,9 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
             raise GenerationUnreachable(f"[{known['name']}] {why}") from problem
         self._push(context, known)
         tell_other_rows(context, attempt.ledger, renewed)
+        # Whoever submitted it may have died before this.
+        submitted, prompt = {**known, "state": "in_progress"}, str((known.get(REQUEST_KEY) or {}).get("prompt") or "")
+        note_spend(self._spend_log(context, attempt), submitted, at=known["submitted_at"], prompt=prompt, log=self.log)
         if delivered:
             return self._deliver(context, known)
         claim(attempt.ledger, attempt.hook.service, generation_id=known["generation_id"], name=known["name"], log=self.log)

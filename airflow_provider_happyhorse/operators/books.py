@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_happyhorse.exceptions import InvalidArguments
 from airflow_provider_happyhorse.ledger.objects import UnsuitableLedgerPath
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.ledger.stamp import Stamp, stamp_of
 from airflow_provider_happyhorse.ledger.stores import Ledger, ledger_for, spend_log_for
 from airflow_provider_happyhorse.results import money
 
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse._compat import TaskLog
     from airflow_provider_happyhorse.ledger.spend import SpendLog
     from airflow_provider_happyhorse.operators.clip import Identity
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """Which task instance and try writes the record."""
-
-    map_index: int
-    try_number: int
-    max_tries: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class Books:
             # An intent of this very try: the id could not be written after the submission, and now perhaps can.
             unwritten = record.state is RecordState.INTENT and record.try_number == self.stamp.try_number
             if unwritten or record.generation_id == known["generation_id"]:
-                record = record.step(state, at=timestamp(), facts=dict(known), detail=detail, max_tries=self.stamp.max_tries)
+                record = record.step(state, at=timestamp(), facts=dict(known), detail=detail, **self.stamp.of_the_clear)
                 self.ledger.write(record)
         except Exception:
             # What it would say is in the XCom, and a later try asks the service again; it must not hide how this one ended.
@@ -109,13 +101,6 @@ def note_spend(spend: SpendLog | None, known: Mapping[str, Any], *, at: str, log
             spend.ended(known, at=at, prompt=prompt)
     except Exception:
         log.exception("[%s] %s is not in the spend log: %s", known.get("name"), known["generation_id"], money(known))
-
-
-def stamp_of(context: Context) -> Stamp:
-    """Return which try of which task instance is running."""
-    ti = context["ti"]
-    map_index = ti.map_index if ti.map_index is not None else -1
-    return Stamp(map_index=map_index, try_number=ti.try_number, max_tries=ti.max_tries)
 
 
 def timestamp() -> str:

@@ -83,8 +83,7 @@ def read_identity(asked: Asked, *, task_id: str, map_index: int) -> Identity:
     """Return which clip it is; a name that cannot be used counts as none here and is refused by :func:`read_clip`."""
     besides = _merged(asked)[1]
     name = read_name(besides["name"])[0]
-    take = "" if is_unset(besides["take"]) else str(besides["take"]).strip()
-    return Identity(name=name or unnamed(task_id, map_index), named=bool(name) or map_index < 0, take=take)
+    return Identity(name=name or unnamed(task_id, map_index), named=bool(name) or map_index < 0, take=read_take(besides["take"]))
 
 
 def read_clip(asked: Asked, *, kind: Kind, name: str, settings: ConnectionSettings) -> tuple[Clip | None, list[str]]:
@@ -153,6 +152,13 @@ def read_name(name: Any) -> tuple[str, list[str]]:
     if len(shown) > LONGEST_NAME or not shown.isprintable():
         return "", [f"`name` must be at most {LONGEST_NAME} printable characters, not {shown[:40]!r}"]
     return shown, []
+
+
+def read_take(take: Any) -> str:
+    """Return the take as text, ``""`` for none: a table that has an empty cell elsewhere tells 2 as 2.0."""
+    if is_unset(take):
+        return ""
+    return str(number(take)) if isinstance(take, (float, Decimal)) else str(take).strip()
 
 
 def read_pay_again_on(words: Any) -> tuple[frozenset[PayAgain], list[str]]:

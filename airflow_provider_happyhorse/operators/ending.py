@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationFailedRetryable
+from airflow_provider_happyhorse.ledger.stamp import stamp_of
 from airflow_provider_happyhorse.operators.arguments import GenerateArguments
-from airflow_provider_happyhorse.operators.books import Books, stamp_of
+from airflow_provider_happyhorse.operators.books import Books
 from airflow_provider_happyhorse.operators.clip import read_identity, read_pay_again_on
 from airflow_provider_happyhorse.operators.downstream import TellsDownstream
 from airflow_provider_happyhorse.operators.moved_rows import tell_other_rows

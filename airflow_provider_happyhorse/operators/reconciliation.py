@@ -81,7 +81,8 @@ class Reconciliation:
         # A failure that came at once says little: the service may take the time of a request to finish what it has begun.
         sending = replace(window, closed=max(window.closed, window.opened + float(self.record.sent["request_timeout"])))
         if not may_start(sending, now=(now := self.clock()), margin=SETTLING):
-            wait = sending.closed + SETTLING - now
+            # Longer only where the clock that wrote the record was ahead of this one; then nothing fits, and a person is asked.
+            wait = min(sending.closed + SETTLING - now, STALE_INTENT + float(self.record.sent["request_timeout"]) + SETTLING)
             self.log.info("[%s] it may exist; looking in the list of %s in %.0f s, when it must be there if it is", name, service, wait)
             self.sleep(wait)
         findings = self._find(sent, window)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.api.table_values import is_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
-from airflow_provider_happyhorse.operators.clip import read_name
+from airflow_provider_happyhorse.operators.clip import read_name, read_take
 from airflow_provider_happyhorse.operators.literals import is_literal
 
 if TYPE_CHECKING:
@@ -92,4 +92,4 @@ def _name_and_take(row: Mapping[str, Any]) -> tuple[str, str] | None:
     if any(isinstance(text, str) and not is_literal(text) for text in (name, take)):
         return None
     read = read_name(name)[0]
-    return (read, "" if is_unset(take) else str(take).strip()) if read else None
+    return (read, read_take(take)) if read else None

@@ -15,8 +15,9 @@ from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, NotAccep
 from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
 from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.ledger.stamp import Stamp
 from airflow_provider_happyhorse.metrics import Metrics
-from airflow_provider_happyhorse.operators.books import Stamp, note_spend
+from airflow_provider_happyhorse.operators.books import note_spend
 from airflow_provider_happyhorse.operators.held_signals import held_signals
 from airflow_provider_happyhorse.operators.reconciliation import STALE_INTENT, claim
 from airflow_provider_happyhorse.operators.turn import NotItsTurn, Turn
@@ -66,7 +67,7 @@ class Submission:
             name=clip.name,
             map_index=stamp.map_index,
             try_number=stamp.try_number,
-            max_tries=stamp.max_tries,
+            **stamp.of_the_clear,
             at=_now(),
             # Nothing that was paid for is forgotten.
             others={} if previous is None else {key: facts for key, facts in previous.paid().items() if key != fingerprint},
@@ -130,6 +131,9 @@ class Submission:
                 sent = {"opened": time.time(), "request_timeout": self._hook.settings.endpoint.request_timeout}
                 self._write(RecordState.INTENT, detail="", facts=self.facts(), sent=sent)
             except (LedgerConflict, ObjectsUnavailable) as problem:
+                if isinstance(problem, ObjectsUnavailable):
+                    # It may be stored all the same, or half of it, and the next try would take it for sent.
+                    self._keep(RecordState.NOT_SENT, detail=f"nothing was sent: {problem}", sent={})
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {problem}; a retry looks again") from problem
             if (frozen := self._clock() - begin) > STALE_INTENT:
                 # This try was frozen; meanwhile another may have taken over, and a person may have been told that nothing was sent.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_happyhorse.api.errors import Rejected
-from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments
+from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationUnreachable, InvalidArguments
 from airflow_provider_happyhorse.links import HappyHorseVideoLink
 from airflow_provider_happyhorse.operators.literals import is_literal
 from airflow_provider_happyhorse.operators.waiting import (
@@ -93,6 +93,8 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
         """Finish the task with the trigger's event; sends nothing."""
         known, problem = result_of_event(event)
         self._push(context, known)
+        if isinstance(problem, GenerationFailed):
+            raise GenerationFailed(f"{problem}. Nothing pays again here: clear the task that submitted it to submit it anew") from problem
         if problem is not None:
             raise problem
         return public(known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -243,3 +243,37 @@ class TestWhatAPersonWrote:
     @pytest.mark.parametrize("naming", [{}, TestMappedClips.MAPPED])
     def test_not_sent_alone_submits(self, naming: dict[str, Any]) -> None:
         assert outcome(decide(situation(Record.from_json({"state": "not_sent"}), **naming))) == "submit"
+
+
+class TestARunThatWasClearedWhileTheTaskLostRetries:
+    """``max_tries`` may be the same after such a clear, so nothing tells it from a retry."""
+
+    NOW: ClassVar[dict[str, Any]] = {"max_tries": 2, "retries": 0, "clears": 1}
+
+    def decided(self, now: dict[str, Any], **then: Any) -> Decision:
+        return decide(situation(record("submitted", **{"retries": 1, "clears": 0, **then}), **{**self.NOW, **now}))
+
+    def test_goes_on_with_the_same_request(self) -> None:
+        assert outcome(self.decided(SAME)) == "attach vA"
+
+    def test_stops_at_another_request(self) -> None:
+        assert outcome(self.decided(CHANGED)) == "stop: changed"
+
+    def test_stops_at_another_clip(self) -> None:
+        assert outcome(self.decided({**CHANGED, "map_index": 0, "name": "pot"}, map_index=0)) == "stop: moved"
+        assert outcome(self.decided({**CHANGED, "map_index": 0, "named": False}, map_index=0)) == "stop: moved"
+        assert outcome(self.decided({**CHANGED, "map_index": 0}, map_index=0)) == "stop: changed"
+
+    def test_returns_to_what_was_submitted_before(self) -> None:
+        assert outcome(self.decided(CHANGED, others={B: {"generation_id": "vB"}})) == "attach vB"
+
+    @pytest.mark.parametrize(
+        "told",
+        [{"retries": 1}, {"retries": 2}, {"retries": -1}, {"clears": 0}, {"clears": -1}],
+        ids=lambda told: f"unless {told}",
+    )
+    def test_is_a_retry_where_one_of_the_two_is_not_so(self, told: dict[str, Any]) -> None:
+        assert outcome(self.decided({**CHANGED, **told})) == "attach vA"
+
+    def test_is_a_retry_for_a_record_that_does_not_say(self) -> None:
+        assert outcome(self.decided(CHANGED, retries=-1, clears=-1)) == "attach vA"

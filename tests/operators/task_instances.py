@@ -141,7 +141,9 @@ class Task:
     @property
     def context(self) -> dict[str, Any]:
         dag_run = SimpleNamespace(clear_number=self.clear_number)
-        return {"ti": self.ti, "run_id": self.ti.run_id, "dag_run": dag_run, **({"task_state_store": self.store} if self.store else {})}
+        task = SimpleNamespace(retries=self.retries)
+        context = {"ti": self.ti, "run_id": self.ti.run_id, "dag_run": dag_run, "task": task}
+        return {**context, **({"task_state_store": self.store} if self.store else {})}
 
     def build(self, **changed: Any) -> Any:
         return self._operator(**{"task_id": self.ti.task_id, "deferrable": False, **self.arguments, **changed})

@@ -1,0 +1,217 @@
+"""What an author edits between a run and its clear, and what a worker leaves behind, that an independent reader found paid for twice,
+delivered as another clip or stopped for nothing.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, GenerationFailed, NotAcceptedYet, SubmissionStopped
+from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
+from airflow_provider_happyhorse.ledger.objects import component
+from airflow_provider_happyhorse.ledger.record import fingerprint
+from airflow_provider_happyhorse.operators import submission
+from airflow_provider_happyhorse.operators.attempt import plain_json
+from airflow_provider_happyhorse.operators.reconciliation import SETTLING, STALE_INTENT
+from tests.emulator_process import EmulatorProcess
+from tests.operators.task_instances import QUICK, Task
+
+Tasks = Callable[..., Task]
+FAILS = "a kettle [emulator: fail=moderation]"
+
+
+def row(name: str) -> dict[str, Any]:
+    return {"name": name, "prompt": f"{name} {QUICK}"}
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 2.0), (2.0, "2"), ("v2", "v2 ")])
+def test_a_take_is_the_same_however_a_table_spells_it(on_path: Tasks, emulator: EmulatorProcess, before: Any, after: Any) -> None:
+    running = on_path(prompt=None, map_index=0)
+    first = running.run(request={**row("a"), "take": before})
+    running.clear()
+    assert running.run(request={**row("a"), "take": after})["generation_id"] == first["generation_id"]
+    assert emulator.charged() == 1
+
+
+class TestFewerRetriesAndARowOnTop:
+    """The clear leaves ``max_tries`` as it was: one try and one retry before, one try and none after."""
+
+    def repaired(self, make: Tasks) -> list[tuple[str, Any]]:
+        """Run three rows, insert one on top, take the retries away, clear, and return each row's name with what came of it."""
+        rows = [row(name) for name in "abc"]
+        tasks = [make(prompt=None, map_index=index, retries=1) for index in range(3)]
+        for one, asked in zip(tasks, rows, strict=True):
+            one.run(request=asked)
+        rows.insert(0, row("new"))
+        tasks.append(make(prompt=None, map_index=3, retries=0))
+        ended: list[tuple[str, Any]] = []
+        for one, asked in zip(tasks, rows, strict=True):
+            one.retries, one.clear_number = 0, 1
+            if one.ti.try_number:
+                one.clear()
+                assert one.ti.max_tries == 1
+            try:
+                ended.append((asked["name"], one.run(request=asked)["name"]))
+            except SubmissionStopped as stopped:
+                ended.append((asked["name"], stopped))
+        return ended
+
+    def test_deliver_no_clip_as_another_and_pay_for_none_again(self, on_path: Tasks, emulator: EmulatorProcess) -> None:
+        (_, stopped), *others = self.repaired(on_path)
+        assert others == [("a", "a"), ("b", "b"), ("c", "c")]
+        assert "fewer retries than it had" in str(stopped)
+        assert 'set {"state": "not_sent", "name": "new"} in the ledger folder' in str(stopped)
+        assert emulator.charged() == 3
+
+    def test_stop_where_only_map_indices_are_known(self, task: Tasks, emulator: EmulatorProcess) -> None:
+        from tests.operators.task_instances import Store
+
+        *moved, (_, last) = self.repaired(lambda **given: task(**{**given, "store": Store()}))
+        assert all("rows have moved" in str(stopped) for _, stopped in moved)
+        # Its map index is new; without the XComs of the others, which are not played here, it is a first submission.
+        assert last == "c"
+        assert emulator.charged() == 4
+
+    def test_without_a_clear_are_a_retry_as_ever(self, on_path: Tasks, emulator: EmulatorProcess) -> None:
+        running = on_path(prompt=None, map_index=0, retries=1)
+        first = running.run(request=row("a"))
+        running.retries = 0
+        assert running.run(request={**row("a"), "prompt": f"another {QUICK}"})["generation_id"] == first["generation_id"]
+        assert emulator.charged() == 1
+
+
+class TestAGenerationNobodyWaitedFor:
+    def test_that_has_failed_is_submitted_anew_by_a_clear(self, task: Tasks, emulator: EmulatorProcess) -> None:
+        running = task(wait_for_completion=False, prompt=FAILS)
+        first = running.run()
+        emulator.finish(failure="moderation")
+        with pytest.raises(GenerationFailed, match="clear this task to submit it anew"):
+            running.run()
+        running.clear()
+        assert running.run(prompt=QUICK)["generation_id"] != first["generation_id"]
+        assert emulator.charged() == 2
+
+    def test_that_goes_on_is_handed_on_again(self, task: Tasks, emulator: EmulatorProcess) -> None:
+        running = task(wait_for_completion=False, prompt="a kettle [emulator: render_seconds=600]")
+        first = running.run()
+        running.clear()
+        again = running.run()
+        assert (again["generation_id"], again["state"]) == (first["generation_id"], "in_progress")
+        assert emulator.charged() == 1
+
+
+def test_an_intent_that_was_only_half_written_is_taken_back(on_path: Tasks, emulator: EmulatorProcess, ledger: Path) -> None:
+    running = on_path(prompt=None, map_index=3)
+    in_the_way = ledger / "ledger" / "campaign" / component(running.ti.run_id) / "generate" / "3" / "000001.json"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(NotAcceptedYet, match="nothing was paid"):
+        running.run(request=row("kettle"))
+    assert emulator.charged() == 0
+    in_the_way.rmdir()
+    assert running.run()["state"] == "succeeded"
+    assert running.slept == []
+    assert emulator.charged() == 1
+
+
+def test_whoever_goes_on_with_a_submission_writes_it_into_the_spend_log(
+    on_path: Tasks, emulator: EmulatorProcess, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(BaseException):
+        pass
+
+    def die(*arguments: Any, **options: Any) -> None:
+        raise Died
+
+    running = on_path()
+    with monkeypatch.context() as patched:
+        patched.setattr(submission, "note_spend", die)
+        with pytest.raises(Died):
+            running.run()
+    result = running.run()
+    assert sorted(path.name for path in ledger.glob("spend/*/*/*/*")) == [
+        f"{result['generation_id']}.{event}.json" for event in ("submitted", "succeeded")
+    ]
+    assert emulator.charged() == 1
+
+
+def test_a_clock_that_was_ahead_holds_no_worker_for_longer(
+    on_path: Tasks, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(BaseException):
+        pass
+
+    def die(*arguments: Any, **options: Any) -> None:
+        raise Died
+
+    running, now = on_path(), time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(HappyHorseHook, "send", die)
+        patched.setattr(time, "time", lambda: now() + 86_400)
+        with pytest.raises(Died):
+            running.run()
+    with pytest.raises(AmbiguousSubmission):
+        running.run()
+    assert max(running.slept) <= STALE_INTENT + 60 + SETTLING
+    assert emulator.charged() == 0
+
+
+def test_an_id_that_a_person_has_pasted_with_a_line_break(task: Tasks, emulator: EmulatorProcess) -> None:
+    emulator.fault("reset_after", method="POST")
+    running = task()
+    with pytest.raises(AmbiguousSubmission):
+        running.run()
+    lost = emulator.state()["jobs"][0]["id"]
+    running.store.edit(state="submitted", generation_id=f" {lost}\n")  # type: ignore[union-attr]  # it has one
+    running.clear()
+    assert running.run()["generation_id"] == lost
+
+
+@pytest.mark.parametrize("spelled", ["HTTPS://Happy-Horse.ai/api", "https://happy-horse.ai:443/api/", "https://happy-horse.ai/api"])
+def test_a_base_url_is_the_same_however_it_is_spelled(spelled: str) -> None:
+    def mark(base_url: str) -> str:
+        return fingerprint(kind="video", service="happy-horse.ai", base_url=base_url, take="", request={"prompt": "a kettle"})
+
+    assert mark(spelled) == mark("https://happy-horse.ai/api")
+    assert mark(spelled) != mark("http://happy-horse.ai/api")
+    assert mark(spelled) != mark("https://happy-horse.ai:8443/api")
+
+
+def test_what_a_function_is_given_reads_the_same_in_every_process() -> None:
+    program = (
+        "from airflow_provider_happyhorse.operators.attempt import plain_json;"
+        "print(plain_json({'tags': {'red', 'green', 'blue', 'white'}, 'sizes': frozenset({1, 2, 30})}))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": seed},
+        ).stdout.splitlines()[-1]
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
+
+
+def test_rows_that_airflow_fetches_only_when_asked_are_read() -> None:
+    from collections.abc import Sequence
+
+    class Lazy(Sequence[str]):
+        def __init__(self, *values: str) -> None:
+            self._values = values
+
+        def __len__(self) -> int:
+            return len(self._values)
+
+        def __getitem__(self, index: Any) -> Any:
+            return self._values[index]
+
+    assert plain_json({"products": Lazy("a", "b")}) == {"products": ["a", "b"]}
