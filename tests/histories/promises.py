@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_happyhorse.exceptions import NotAcceptedYet
 from tests.histories.person import takes_the_way_out
@@ -66,7 +67,9 @@ def _is_delivered(world: World, instance: Instance) -> None:
         if instance.state == "success":
             job = world.service.jobs[instance.result["generation_id"]]
             said = one.log.text()
-            assert job.prompt == one.asked.prompt or "differs" in said, f"delivers {job.id} for {one.asked}: {said}"
+            # Before 3.3 nothing tells a clear in a run that goes on from a retry, where the task has lost retries.
+            told_apart = AIRFLOW_V_3_3_PLUS or "differs" not in said
+            assert job.prompt == one.asked.prompt or not told_apart, f"delivers {job.id} for {one.asked}: {said}"
             return
         messages.append(repr(instance.error))
         if not isinstance(instance.error, NotAcceptedYet):

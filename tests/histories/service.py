@@ -111,6 +111,7 @@ class Generate(HappyHorseGenerateVideoOperator):
     """The operator as it is, but for the network and where its log goes."""
 
     log = property(lambda self: current().log)  # type: ignore[assignment]
+    _sleep_before_looking = staticmethod(lambda seconds: None)
 
     def _hook(self, conn_id: str | None = None) -> Hook:
         return Hook(conn_id or self.happyhorse_conn_id)

@@ -7,9 +7,11 @@ from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.api.generation import GenerationState
@@ -71,6 +73,8 @@ class World:
         self.take: str = ""
         self.words: frozenset[str] = frozenset({"changed_request"})
         self.retries = 1
+        #: As Airflow counts them.
+        self.clears_of_the_run = 0
         #: What has happened, for a reader of a failure.
         self.story: list[str] = []
         self.instances: list[Instance] = []
@@ -193,6 +197,8 @@ class World:
 
     def clears(self, instance: Instance) -> None:
         """Clear it: a person, a backfill, `reset_dag_run`, a callback; nobody can tell which."""
+        over = all(one.state in ("failed", "success") for one in self.instances)
+        self.clears_of_the_run += AIRFLOW_V_3_3_PLUS or over
         instance.max_tries = instance.number + self.retries
         self.tell(f"{instance.index} is cleared, max_tries {instance.max_tries}")
         for one in instance.tries:
@@ -238,4 +244,5 @@ class World:
     def _context(self, instance: Instance, one: Try) -> dict[str, Any]:
         ti = TaskInstance(**RUN, map_index=instance.index, try_number=one.number, max_tries=instance.max_tries)
         store = {"task_state_store": StateStore(self.entries, one, self.judge.written)} if self.has_store else {}
-        return {"ti": ti, "run_id": ti.run_id, **store}
+        run, task = SimpleNamespace(clear_number=self.clears_of_the_run), SimpleNamespace(retries=self.retries)
+        return {"ti": ti, "run_id": ti.run_id, "dag_run": run, "task": task, **store}
