@@ -1,4 +1,4 @@
-"""The lines that keep the order of the ledger (intent, POST, id, delivery), and the test that fails without each."""
+"""The lines that keep the order of the ledger (intent, POST, id, delivery) and of its uploads, and the test that fails without each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _PAYING, _PATH = "tests/operators/test_paying_once.py", "tests/operators/test_ledger_path.py"
 _STEPS, _LIFE, _STORES = "tests/ledger_path/test_path.py", "tests/operators/test_lifecycle.py", "tests/ledger/test_stores.py"
+_CLIP, _UPLOADS = "tests/ledger_path/test_clip.py", "tests/operators/test_uploads.py::TestWithALedgerPath"
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,22 @@ LINES = (
         f"{_PATH}::TestARetry::test_of_a_row_under_another_name_take_or_request_pays_nothing",
     ),
     Line(
+        "the record is written under the clip's name first",
+        "ledger/clip_ledger.py",
+        "if self._clip is not None and (sends or not self._under_another_name):\n            self._clip.write(record)\n"
+        "            self._under_another_name = self._own_decides = False\n        self._own.write(record)",
+        "self._own.write(record)\nif self._clip is not None and (sends or not self._under_another_name):\n    self._clip.write(record)\n"
+        "    self._under_another_name = self._own_decides = False",
+        f"{_CLIP}::test_of_two_map_indexes_under_one_name_the_second_notes_no_intent",
+    ),
+    Line(
+        "nothing is submitted under a name that another clip has",
+        "ledger/clip_ledger.py",
+        'raise LedgerConflict(f"the name {record.name!r} has a record of another submission by now")',
+        "pass",
+        f"{_CLIP}::test_a_retry_under_a_name_that_another_clip_has_submits_nothing_in_its_place",
+    ),
+    Line(
         "the record from before there was a path is read",
         "ledger/clip_ledger.py",
         "return named or self._before.read()",
@@ -201,6 +218,27 @@ LINES = (
         'raise UnreadableRecord(\n                f"{self._objects.uri}/{self._key(missing)} is missing',
         'str(\n                f"{self._objects.uri}/{self._key(missing)} is missing',
         f"{_STEPS}::TestWhatCannotBeUnderstood::test_a_step_that_is_missing",
+    ),
+    Line(
+        "of two uploads of one image at once both have the URL of the first",
+        "ledger/uploads.py",
+        "return self._understood(sha256, self._objects.read(self._key(sha256)))",
+        "return url",
+        f"{_UPLOADS}::test_of_two_uploads_at_once_both_hand_on_one_url",
+    ),
+    Line(
+        "an upload's record that cannot be read is not taken for none",
+        "ledger/uploads.py",
+        "raise UnreadableRecord(",
+        "str(",
+        f"{_UPLOADS}::test_an_object_that_cannot_be_understood_is_not_taken_for_none",
+    ),
+    Line(
+        "a URL that cannot be kept is not handed on",
+        "operators/upload.py",
+        'raise NotAcceptedYet(f"{shown}: no URL is handed on and nothing was paid: {problem}; a retry looks again") from problem',
+        "pass",
+        f"{_UPLOADS}::test_a_url_that_cannot_be_kept_is_not_handed_on",
     ),
     Line(
         "a step on the path survives a power cut before anything is sent",

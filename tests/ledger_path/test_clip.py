@@ -1,0 +1,60 @@
+"""A mapped clip's two records, under its name and under its map index: in which order they are written, and what the name allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from airflow_provider_happyhorse.ledger.clip_ledger import ClipLedger
+from airflow_provider_happyhorse.ledger.path import LedgerConflict, PathLedger
+from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.ledger.stores import NoLedger
+
+Ledgers = Callable[..., PathLedger]
+
+
+def clip(ledger: Ledgers, name: str, *, map_index: int) -> ClipLedger:
+    """Return the ledger of one try of a mapped clip."""
+    own, named = ledger(map_index=map_index, name=None), ledger(map_index=map_index, name=name)
+    return ClipLedger(own=own, clip=named, before=NoLedger(), max_tries=1, name=name, unnamed=f"clips-{map_index}")
+
+
+def intent(name: str, *, map_index: int) -> Record:
+    return Record(RecordState.INTENT, f"v1:{name}", name, map_index, 1, 1, "2026-11-20T10:00:00+00:00")
+
+
+def ended(record: Record, state: RecordState, generation_id: str) -> Record:
+    return record.step(state, at="2026-11-20T10:01:00+00:00", facts={"generation_id": generation_id, "state": "failed"})
+
+
+def test_of_two_map_indexes_under_one_name_the_second_notes_no_intent(ledger: Ledgers) -> None:
+    """It sends nothing, so nothing under its map index may say that it was about to: that would be in doubt for ever."""
+    first, second = clip(ledger, "kettle", map_index=0), clip(ledger, "kettle", map_index=1)
+    assert first.read() is second.read() is None
+    first.write(intent("kettle", map_index=0))
+    with pytest.raises(LedgerConflict):
+        second.write(intent("kettle", map_index=1))
+    assert ledger(map_index=1, name=None).read() is None
+    assert clip(ledger, "teapot", map_index=1).read() is None
+
+
+def test_a_retry_under_a_name_that_another_clip_has_submits_nothing_in_its_place(ledger: Ledgers) -> None:
+    """A failed clip may be submitted again by its retry (``failed_generation``), but not where a video of another clip is kept."""
+    failed, delivered = clip(ledger, "kettle", map_index=0), clip(ledger, "teapot", map_index=1)
+    for one, record, state in (
+        (failed, intent("kettle", map_index=0), RecordState.FAILED),
+        (delivered, intent("teapot", map_index=1), RecordState.DELIVERED),
+    ):
+        one.read()
+        one.write(record)
+        one.write(ended(record, state, f"v-{record.name}"))
+    retry = clip(ledger, "teapot", map_index=0)
+    record = retry.read()
+    assert record is not None
+    assert record.generation_id == "v-kettle"
+    with pytest.raises(LedgerConflict, match="'teapot' has a record of another submission"):
+        retry.write(intent("teapot", map_index=0))
+    kept = ledger(map_index=1, name="teapot").read()
+    assert kept is not None
+    assert kept.generation_id == "v-teapot"
