@@ -186,12 +186,12 @@ def fingerprint(*, kind: str, service: str, base_url: str, take: str, request: M
 
     :param request: the given fields as JSON values.
     """
-    same = {"kind": kind, "service": service, "base_url": _spelled(base_url), "take": take, "request": _stable(dict(request))}
+    same = {"kind": kind, "service": service, "base_url": spelled(base_url), "take": take, "request": _stable(dict(request))}
     canonical = json.dumps(same, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return f"{FINGERPRINT_VERSION}:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
-def _spelled(base_url: str) -> str:
+def spelled(base_url: str) -> str:
     """Return a URL as all spellings of it are: scheme and host in small letters, no port that goes without saying, no slash at the end."""
     parts = urlsplit(base_url)
     scheme, host = parts.scheme.lower(), parts.netloc.lower().removesuffix({"https": ":443", "http": ":80"}.get(parts.scheme.lower(), ":"))

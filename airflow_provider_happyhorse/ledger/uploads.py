@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from airflow_provider_happyhorse._compat import TaskStateStore, never_expire, task_state_store
 from airflow_provider_happyhorse.ledger.objects import ObjectExists, ObjectStore, component
-from airflow_provider_happyhorse.ledger.record import UnreadableRecord
+from airflow_provider_happyhorse.ledger.record import UnreadableRecord, spelled
 
 #: Entry of the task state store: the image's hash and the URL it got.
 KEY = "happyhorse_upload"
@@ -68,8 +68,8 @@ class RunUploads:
 
     def __init__(self, *, objects: ObjectStore, dag_id: str, run_id: str, service: str, base_url: str, before: HostedImages) -> None:
         self._objects, self._before = objects, before
-        self._facts = {"format": FORMAT, "dag_id": dag_id, "run_id": run_id, "service": service, "base_url": base_url}
-        self._folder = f"uploads/{component(dag_id)}/{component(run_id)}/{component(base_url)}"
+        self._facts = {"format": FORMAT, "dag_id": dag_id, "run_id": run_id, "service": service, "base_url": spelled(base_url)}
+        self._folder = f"uploads/{component(dag_id)}/{component(run_id)}/{component(spelled(base_url))}"
 
     def url(self, sha256: str) -> str | None:
         """Return the URL that the run has for these bytes."""

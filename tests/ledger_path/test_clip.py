@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_happyhorse.ledger.clip_ledger import ClipLedger
 from airflow_provider_happyhorse.ledger.path import LedgerConflict, PathLedger
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.ledger.stamp import Stamp
 from airflow_provider_happyhorse.ledger.stores import NoLedger
 
 Ledgers = Callable[..., PathLedger]
@@ -17,7 +18,8 @@ Ledgers = Callable[..., PathLedger]
 def clip(ledger: Ledgers, name: str, *, map_index: int) -> ClipLedger:
     """Return the ledger of one try of a mapped clip."""
     own, named = ledger(map_index=map_index, name=None), ledger(map_index=map_index, name=name)
-    return ClipLedger(own=own, clip=named, before=NoLedger(), max_tries=1, name=name, unnamed=f"clips-{map_index}")
+    stamp = Stamp(map_index=map_index, try_number=1, max_tries=1)
+    return ClipLedger(own=own, clip=named, before=NoLedger(), stamp=stamp, name=name, unnamed=f"clips-{map_index}")
 
 
 def intent(name: str, *, map_index: int) -> Record:
