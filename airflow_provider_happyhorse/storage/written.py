@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 #: Bytes after which another thread follows what is written. It reads them from the file, which is in memory still: nobody waits for it.
 STEP = 1 << 20
+#: Bytes that it reads at once.
+_PIECE = 1 << 18
 
 
 class Written:
@@ -73,7 +75,7 @@ class Written:
 
     def _follow(self, begin: int, end: int) -> None:
         """Hash what has been written from one place to another."""
-        piece = memoryview(bytearray(min(STEP, end - begin)))
+        piece = memoryview(bytearray(min(_PIECE, end - begin)))
         while begin < end:
             count = os.preadv(self._file.fileno(), [piece[: end - begin]], begin)
             if not count:
