@@ -41,6 +41,14 @@ async def rate_limited_without_headers(exchange: Exchange) -> None:
     await _refuse(exchange, "rate_limited", "Too many requests (emulated).")
 
 
+async def no_rate_headers(exchange: Exchange) -> None:
+    """Send the real answer, or the real 429, without X-RateLimit-* headers."""
+    answer = await exchange.carried_out()
+    for name in _kept(answer):
+        del answer.headers[name]
+    await exchange.send(answer)
+
+
 async def unauthorized(exchange: Exchange) -> None:
     """Answer 401, as if the key had been revoked."""
     await exchange.read()
@@ -214,6 +222,7 @@ def _of_another_type(value: Any) -> Any:
 SERVICE_FAULTS = (
     rate_limited,
     rate_limited_without_headers,
+    no_rate_headers,
     unauthorized,
     server_error,
     bad_gateway,

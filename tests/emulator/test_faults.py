@@ -142,6 +142,16 @@ def test_hanging_and_slow_answers_take_their_time(emulator: EmulatorProcess, hor
     assert time.monotonic() - began >= 0.3
 
 
+def test_a_service_may_never_tell_its_limit(emulator: EmulatorProcess, horse_ai: Client) -> None:
+    (video,) = emulator.seed()
+    told = horse_ai("GET", f"/videos/{video}").headers
+    emulator.fault("no_rate_headers")
+    answer = horse_ai("GET", f"/videos/{video}")
+    assert "x-ratelimit-limit" in told
+    assert answer.status_code == 200
+    assert [name for name in answer.headers if name.lower().startswith("x-ratelimit")] == []
+
+
 def test_an_unknown_status_is_shown_on_either_service_and_in_lists(emulator: EmulatorProcess, horse_ai: Client, horse_app: Client) -> None:
     (video,), (task,) = emulator.seed(render_seconds=0), emulator.seed(service="happyhorse.app", render_seconds=0)
     emulator.fault("unknown_status", method="GET", times=3, status="MODERATING")
