@@ -49,13 +49,13 @@ class Client:
         base, key = self._emulator.base_url(service), self._emulator.key
         connection = {"conn_type": "happyhorse", "host": base, "password": key, "extra": {"service": service}}
         given = {"AIRFLOW_HOME": home, "AIRFLOW_CONN_HAPPYHORSE_DEFAULT": json.dumps(connection), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-        self._output = Path(home, "output.json")  # a pipe that nobody reads meanwhile would fill up
+        self._output, self._log = Path(home, "output.json"), Path(home, "log")  # a pipe that nobody reads meanwhile would fill up
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.waiting_client", kind, str(self._output)],
             env={**os.environ, **given},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stdout=self._log.open("w"),
+            stderr=subprocess.STDOUT,
             text=True,
             cwd=Path(__file__).resolve().parents[2],
         )
@@ -111,8 +111,9 @@ class Client:
         return self._process.stdin
 
     def _wait_for(self, word: str) -> None:
-        assert self._process.stdout is not None
-        assert any(line == f"{word}\n" for line in self._process.stdout), f"{self.kind} ended"
+        while word not in self._log.read_text().splitlines():
+            assert self._process.poll() is None, self._log.read_text()[-2000:]
+            time.sleep(0.1)
 
     def _begin(self, renders: list[float]) -> None:
         # All at once, by their ages: a thousand calls would take longer than the first renders.
