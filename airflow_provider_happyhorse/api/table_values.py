@@ -103,6 +103,18 @@ def plain_value(value: Any) -> Any:
     return value.tolist()
 
 
+def as_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose cells have been understood as JSON values that are understood as the same; empty cells are not there."""
+
+    def cell(value: Any) -> Any:
+        plain = plain_value(value)
+        return str(value) if plain is value else plain
+
+    # What is nested in a list may be no number either.
+    read: dict[str, Any] = json.loads(json.dumps(without_unset(row), default=cell), parse_constant=lambda _: None)
+    return read
+
+
 def _is_blank(item: Any) -> bool:
     if isinstance(item, str):
         return not item.strip()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_happyhorse.api.table_values import as_json
 from airflow_provider_happyhorse.exceptions import NotAcceptedYet
 from airflow_provider_happyhorse.operators.waiting import backstop, end_of_wait, first_poll_delay
 
@@ -133,6 +134,10 @@ class SubmitsInTurn:
         self.defer(
             trigger=turn.trigger(hook, name=name, not_before=not_before),
             method_name="execute_in_turn",
-            kwargs={"until": turn.until, "refusals": turn.refusals, "computed": self._computed},
+            kwargs={
+                "until": turn.until,
+                "refusals": turn.refusals,
+                "computed": None if self._computed is None else as_json(self._computed),
+            },
             timeout=backstop(turn.until, now),
         )

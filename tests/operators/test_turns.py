@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
+from airflow_provider_happyhorse.decorators.video import _HappyHorseVideoDecoratedOperator
 from airflow_provider_happyhorse.exceptions import NotAcceptedYet
 from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator
 from airflow_provider_happyhorse.triggers.submit import HappyHorseSubmitTrigger
@@ -35,6 +38,28 @@ def resume(running: Task, deferred: Any, event: dict[str, Any]) -> Any:
     """Run the second half in another process as it were, after the journey of its arguments through the database."""
     assert deferred.method_name == "execute_in_turn"
     return running.build().execute_in_turn(running.context, event, **json.loads(json.dumps(deferred.kwargs)))
+
+
+def test_what_a_function_returned_survives_the_database_and_is_not_asked_for_again(
+    connect: Callable[..., str], emulator: EmulatorProcess, tmp_path: Path
+) -> None:
+    """Rows of data frames and SQL have NaN and Decimal, of which JSON and Airflow's serialisation know nothing."""
+    connect(ledger_path=str(tmp_path))
+    calls: list[float] = []
+
+    def described() -> dict[str, Any]:
+        calls.append(time.time())
+        return {"prompt": QUICK, "duration": Decimal("5.0"), "seed": math.nan, "image_urls": [math.nan]}
+
+    emulator.fault("rate_limited", method="POST", seconds=300)
+    running = Task(_HappyHorseVideoDecoratedOperator, python_callable=described, op_args=[], op_kwargs={})
+    deferred = running.deferred()
+    assert json.loads(json.dumps(deferred.kwargs, allow_nan=False)) == deferred.kwargs
+    running.arguments["deferrable"] = False
+    assert resume(running, deferred, DUE)["duration"] == 5
+    assert len(calls) == 1
+    (submitted,) = emulator.state()["jobs"]
+    assert submitted["request"]["duration"] == 5
 
 
 DUE = {"status": "due", "message": "it may be sent"}
