@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from airflow_provider_happyhorse.api.errors import Rejected, ServiceError, Unsupported
 from airflow_provider_happyhorse.api.generation import Generation
 from airflow_provider_happyhorse.polling.budget import Budget
-from airflow_provider_happyhorse.polling.holding import SWEEP_GAP, Holder
+from airflow_provider_happyhorse.polling.holding import SIDE_BY_SIDE, SWEEP_GAP, Holder
 from airflow_provider_happyhorse.polling.lists import Freshness, Places
 from airflow_provider_happyhorse.polling.render_times import RenderTimes
 from airflow_provider_happyhorse.polling.steps import AskList, AskOne, Idle
@@ -159,7 +159,12 @@ class Choice:
 
     def _stands(self, watched: Watched) -> bool:
         """Say whether a generation is still to be asked about as when the order was made."""
-        return bool(watched.waits) and watched.under_way is None and watched.answered < self._ranking.at
+        free = watched.under_way is None and (not watched.hung or self._room_for_hung())
+        return bool(watched.waits) and free and watched.answered < self._ranking.at
+
+    def _room_for_hung(self) -> bool:
+        """Say whether one more request may be made that will probably hang: all that are under way would leave nothing to the others."""
+        return sum(1 for watched in self._watched.values() if watched.hung and watched.under_way is not None) < SIDE_BY_SIDE // 2
 
     def _page(self) -> tuple[int, float]:
         """Return the page that is worth most, if the list is fresh, and how much."""
@@ -210,7 +215,13 @@ class Choice:
         starving = max(STARVING_SECONDS, STARVING_ROUNDS * len(self._watched) * self._budget.seconds_per_request)
         places = self._places if now >= self._list_not_before else None
         self._ranking = rank(
-            self._watched.values(), self.renders, places=places, fresh=self.freshness.probability, starving=starving, now=now
+            self._watched.values(),
+            self.renders,
+            places=places,
+            fresh=self.freshness.probability,
+            starving=starving,
+            now=now,
+            hung_too=self._room_for_hung(),
         )
 
     def _idle(self, now: float) -> Idle:

@@ -34,6 +34,8 @@ GRACE, LONGEST_GRACE = 60.0, 600.0
 RECENT = 5.0
 #: Requests in a row without an answer, about whatever, after which everything pauses, and for how many seconds at most.
 OUTAGE, LONGEST_PAUSE = 3, 60.0
+#: Seconds without an answer after which a request has hung.
+HUNG = 10.0
 
 
 class Schedule:
@@ -135,6 +137,7 @@ class Schedule:
         watched = self._watched.get(ask.generation_id)
         if watched is None:
             return Heard()
+        watched.hung = False
         lag = self._choice.asked(watched, ended=generation.state.ended, sent_at=ask.sent_at)
         steps = [(token, wait.on_answer(generation, now=now, random=random)) for token, wait in watched.waits.items()]
         return Heard(tuple(self._tell(steps, lag)))
@@ -177,6 +180,7 @@ class Schedule:
         watched = self._watched.get(ask.generation_id)
         if watched is None:
             return Heard()
+        watched.hung = now >= ask.sent_at + HUNG
         steps = [(token, wait.on_error(error, now=now, random=random)) for token, wait in watched.waits.items()]
         if not isinstance(error, RateLimited):
             watched.not_before = now + min((step.after for _, step in steps if isinstance(step, Ask)), default=0.0)

@@ -40,6 +40,7 @@ class Watched:
     :param answered: when the last single answer came.
     :param ended: the list says it has ended, without what is needed: one request is owed.
     :param under_way: when the request about it was made that has not come back, None without one.
+    :param hung: the last request about it was under way for long, and brought nothing.
     """
 
     generation_id: str
@@ -55,6 +56,7 @@ class Watched:
     end_time: float = math.inf
     ended: bool = False
     under_way: float | None = None
+    hung: bool = False
     waits: dict[Token, Wait] = field(default_factory=dict)
 
     @property
@@ -105,12 +107,20 @@ def worth_to_list(watched: Watched, renders: RenderTimes, now: float) -> float:
 
 
 def rank(
-    everybody: Iterable[Watched], renders: RenderTimes, *, places: Places | None, fresh: float, starving: float, now: float
+    everybody: Iterable[Watched],
+    renders: RenderTimes,
+    *,
+    places: Places | None,
+    fresh: float,
+    starving: float,
+    now: float,
+    hung_too: bool = True,
 ) -> Ranking:
     """Return who is to be asked about first.
 
     :param places: where generations are in the list, None when none is to be asked for.
     :param starving: seconds after which whoever has not been asked about goes first, by the time it has waited.
+    :param hung_too: whether whom a request hung about may be asked about now.
     """
     singles: list[tuple[float, int, Watched]] = []
     pages: dict[int, float] = {}
@@ -126,7 +136,7 @@ def rank(
         if places is not None and watched.kind == "video" and (page := places.page(watched.generation_id, now=now)):
             pages[page] = pages.get(page, 0.0) + if_fresh
             rows.setdefault(page, []).append(watched)
-        if watched.under_way is not None:
+        if watched.under_way is not None or (watched.hung and not hung_too):
             continue
         if now < watched.again_at:
             again = min(again, watched.again_at)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_happyhorse.api.errors import Ambiguous, RateLimited, ServiceError, ServiceFault, Unauthorized, Unreachable
 from airflow_provider_happyhorse.api.generation import Generation, GenerationState, RateLimit
+from airflow_provider_happyhorse.polling.holding import SIDE_BY_SIDE
 from airflow_provider_happyhorse.polling.schedule import GRACE, Schedule
 from airflow_provider_happyhorse.polling.steps import AskList, AskOne, Heard, Idle, Told, Waiter
 from airflow_provider_happyhorse.polling.wait import Ended
@@ -170,6 +171,27 @@ class TestThePace:
 
 
 class TestStarvation:
+    def test_requests_that_hang_leave_half_of_those_under_way_to_others(self) -> None:
+        """One of five generations is such that every request about it takes a minute and brings nothing."""
+        schedule, now = client(count=100), 1010.0
+        under_way: list[tuple[float, AskOne]] = []
+        asked: dict[str, list[float]] = {}
+        while now < 1610:
+            for back, ask in [each for each in under_way if each[0] <= now]:
+                under_way.remove((back, ask))
+                if int(ask.generation_id) % 5 == 0:
+                    schedule.on_error(ask, Ambiguous("it was not whole after 60 s"), now=now, random=0.5)
+                else:
+                    schedule.on_answer(ask, Generation(ask.generation_id, IN_PROGRESS, "processing"), now=now, random=0.5)
+            while len(under_way) < SIDE_BY_SIDE and isinstance(step := schedule.next(now=now, random=0.5), AskOne):
+                under_way.append((now + (0.2 if int(step.generation_id) % 5 else 60.0), step))
+                asked.setdefault(step.generation_id, []).append(now)
+            now += 0.1
+        others = [moment for number in range(100) if number % 5 for moment in asked[str(number)] if moment >= 1310]
+        assert max(later - earlier for earlier, later in pairwise(sorted([1310, *others, 1610]))) < 10
+        assert len(others) > 200
+        assert sum(len(asked[str(number)]) for number in range(0, 100, 5)) > 30, "none of them is given up"
+
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 10**6), count=st.integers(1, 100), age=st.floats(0, 5000), old=st.integers(0, 50))
     def test_everybody_is_asked_about_in_good_time(self, seed: int, count: int, age: float, old: int) -> None:
