@@ -18,6 +18,8 @@ TELLING = 5
 CAUTION, COMPANY = 300.0, 60.0
 #: Requests by which the count of the key may differ from ours (the reset is told in whole seconds) without anybody else being there.
 TOLERANCE = 2.0
+#: Seconds after which a number of requests left that never changes is taken for no count, where it is less than this part of the limit.
+NO_COUNT, TOO_FEW = 180.0, 0.5
 
 
 class Clock:
@@ -69,6 +71,8 @@ class Window:
         self.told_for = -math.inf
         self._proofs = 0
         self._careful_until = -math.inf
+        #: The requests left that were told last, and since when nothing else was.
+        self._same: tuple[int, float] | None = None
 
     def spend(self, *, now: float) -> None:
         """Count a request of ours."""
@@ -84,6 +88,7 @@ class Window:
         """Note a 429: whatever was believed of the window is to be proven again."""
         self._proofs = 0
         self._careful_until = now + CAUTION
+        self._same = None
 
     def heard(self, rate: RateLimit, *, sent_at: float, now: float) -> None:
         """Learn from the headers of an answer."""
@@ -96,11 +101,20 @@ class Window:
         # A header in milliseconds, or two clocks an hour apart, must not silence everybody until that reset.
         if rate.reset_at - (now if rate.told_at is None else rate.told_at) > WINDOW + TOLERANCE:
             return
+        if not self._counts(rate.remaining, now=now):
+            self._told, self.others = None, 0.0
+            return
         told = _Told(rate.remaining, rate.reset_at)
         before, self._told, self.told_for = self._told, told, sent_at
         self._see_others(told, now=now)
         if before is not None:
             self._see_kind(before, told, sent_at=sent_at)
+
+    def _counts(self, remaining: int, *, now: float) -> bool:
+        """Say whether what is told to be left can be a count; 0 for ever, with nothing refused, would be a request a minute."""
+        if self._same is None or self._same[0] != remaining:
+            self._same = (remaining, now)
+        return remaining > TOO_FEW * self.limit or now < self._same[1] + NO_COUNT
 
     def fixed(self, *, now: float) -> bool:
         """Say whether requests may be held back: the window is proven to be a fixed one, and nobody else spends it meanwhile."""

@@ -142,6 +142,25 @@ class TestThePace:
         assert len([moment for moment in made if moment < 1021]) <= 11
         assert len([moment for moment in made if 1025 <= moment < 1055]) >= 29
 
+    @pytest.mark.parametrize("remaining", [0, 10])
+    def test_is_not_ruled_for_ever_by_a_header_that_counts_nothing(self, remaining: int) -> None:
+        def rates(now: float, _: int) -> RateLimit:
+            return RateLimit(60, remaining, math.ceil(now / MINUTE) * MINUTE, math.floor(now))
+
+        made = [moment for moment, _ in asks_until(client(count=300), now=1001, end=1601, rates=rates)]
+        assert len([moment for moment in made if moment < 1061]) <= 12
+        assert len([moment for moment in made if moment >= 1301]) > 200
+
+    def test_is_ruled_by_one_that_says_that_nothing_is_left_as_long_as_requests_are_refused(self) -> None:
+        def rates(now: float, _: int) -> RateLimit:
+            return RateLimit(60, 0, math.ceil(now / MINUTE) * MINUTE, math.floor(now))
+
+        def answers(now: float, _: int) -> RateLimited | None:
+            return RateLimited("429", retry_after=20.0) if now % 60 > 5 else None
+
+        made = [moment for moment, _ in asks_until(client(count=300), now=1001, end=2801, rates=rates, answers=answers)]
+        assert len(made) < 90
+
     def test_after_a_429_takes_no_more_than_was_its_own_part_of_the_limit(self) -> None:
         """Nobody tells the limit, and 40 of the 60 requests were somebody else's."""
         schedule = client(count=300)
