@@ -1,8 +1,8 @@
 """The kinds of triggers that the benchmarks compare; each waits for one video.
 
-``ours`` waits at a service that lists, ``single`` is ours at one that does not. ``naive`` asks about its own video every 5 s with a session
-of its own; ``http`` does so, too, and like ``HttpSensor``'s trigger looks the connection up and opens a session for every question.
-``empty`` only sleeps.
+``ours`` waits at a service whose list is fresh, ``stale`` is ours at one whose list shows nothing new, and ``single`` at one that neither
+lists nor tells its limit. ``naive`` asks about its own video every 5 s with a session of its own; ``http`` does so, too, and like
+``HttpSensor``'s trigger looks the connection up and opens a session for every question. ``empty`` only sleeps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from airflow_provider_happyhorse.triggers.generation import HappyHorseGeneration
 CONN_ID = "happyhorse_default"
 INTERVAL = 5.0
 STATUSES: Counter[int] = Counter()
-#: At which of the emulator's services each kind waits; happyhorse.app has no list.
+#: At which of the emulator's services each kind waits; happyhorse.app has no list and no rate headers.
 SERVICE = {"single": "happyhorse.app"}
 
 

@@ -4,7 +4,7 @@ python -m tests.benchmarks.waiting 10 100 1000     # bursts of so many: requests
 
 Ours has waited for some videos before, as a triggerer has that is up for longer than a batch. Beside what it took on real sockets stands
 what a client takes in virtual time, for the same videos, that is told what ours has to learn: the render times, and that the list is fresh
-(at a service that does not list: that the window is fixed).
+(where it is stale: that the window is fixed; where nothing is told: the limit).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.references import FreshList, Renders, WindowsAware
+from tests.benchmarks.references import FreshList, Learning, Renders, WindowsAware
 from tests.benchmarks.simulator import Service, Video, run
 from tests.benchmarks.trigger_kinds import service_of
 from tests.emulator_process import EmulatorProcess
@@ -32,7 +32,9 @@ from tests.emulator_process import EmulatorProcess
 MEDIAN, SIGMA, SEED = 45.0, 0.4, 20261120
 EARLIER = 30
 CUT_OFF = 3.0
-OURS, OTHERS = ("ours", "single"), ("naive", "http")
+#: Ours, each with what it is measured against, and the others.
+OURS = {"ours": FreshList, "stale": WindowsAware, "single": Learning}
+OTHERS = ("naive", "http")
 
 
 class Client:
@@ -43,7 +45,7 @@ class Client:
 
     def __init__(self, kind: str, stack: contextlib.ExitStack, *, earlier: list[float]) -> None:
         self.kind = kind
-        self._emulator = stack.enter_context(EmulatorProcess())
+        self._emulator = stack.enter_context(EmulatorProcess(*(("--list-freshness", "stale") if kind == "stale" else ())))
         home = stack.enter_context(tempfile.TemporaryDirectory())
         service = service_of(kind)
         base, key = self._emulator.base_url(service), self._emulator.key
@@ -126,7 +128,7 @@ class Client:
         self.begun = time.time()
 
 
-def of_reference(client: FreshList | WindowsAware, renders: list[float]) -> dict[str, Any]:
+def of_reference(client: Learning, renders: list[float]) -> dict[str, Any]:
     """Return what it takes a client that knows what ours has to learn, in virtual time."""
     videos = [Video(f"v{number:05}", 1000.0, 1000.0 + render) for number, render in enumerate(renders)]
     service = Service(videos=videos, window="anchored")
@@ -147,17 +149,19 @@ def lag(number: int) -> list[dict[str, Any]]:
     chance = random.Random(SEED)
     renders, earlier = ([MEDIAN * math.exp(SIGMA * chance.gauss(0, 1)) for _ in range(count)] for count in (number, EARLIER))
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
-        clients = list(pool.map(lambda kind: Client(kind, stack, earlier=earlier if kind in OURS else []), OURS + OTHERS))
-        list(pool.map(lambda client: client.begin(renders), clients))
-        ours = clients[0].wait()
-        for other in clients[2:]:
-            other.wait(max(0.1, CUT_OFF * ours - (time.time() - other.begun)))
-        others = [client.result() for client in clients[2:]]
-        clients[1].wait()
-        measured = [client.result() for client in clients[:2]]
-    references = [of_reference(FreshList(renders=Renders(median=MEDIAN, sigma=SIGMA)), renders)]
-    references.append(of_reference(WindowsAware(renders=Renders(median=MEDIAN, sigma=SIGMA)), renders))
-    return [measured[0], references[0], measured[1], references[1], *others]
+        ours = list(pool.map(lambda kind: Client(kind, stack, earlier=earlier), OURS))
+        others = list(pool.map(lambda kind: Client(kind, stack, earlier=[]), OTHERS))
+        list(pool.map(lambda client: client.begin(renders), [*ours, *others]))
+        end = time.time() + (CUT_OFF - 1) * ours[0].wait() + CUT_OFF
+        results = []
+        for other in others:
+            other.wait(max(0.1, end - time.time()))
+            results.append(other.result())
+        for client in ours:
+            client.wait()
+            results.append(client.result())
+            results.append(of_reference(OURS[client.kind](renders=Renders(median=MEDIAN, sigma=SIGMA)), renders))
+        return results
 
 
 def main(numbers: list[str]) -> None:
