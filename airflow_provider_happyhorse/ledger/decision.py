@@ -188,8 +188,11 @@ _ROWS_MOVED = "rows have moved, and submitting would pay for the wrong ones"
 
 
 def _earlier(now: Situation, record: Record) -> Attach | None:
-    """Return to what this task instance once submitted for this very request. Whatever became of a later request, it is paid for."""
-    known = record.others.get(now.fingerprint)
+    """Return to what this task instance once submitted for this very request. Whatever became of a later request, it is paid for.
+
+    Also where a person has let another request through since, by ``not_sent`` on the record of this one.
+    """
+    known = record.paid().get(now.fingerprint)
     return Attach(known, f"this very request was submitted before as {known.get('generation_id')}") if known else None
 
 

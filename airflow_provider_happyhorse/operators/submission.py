@@ -61,6 +61,7 @@ class Submission:
     ) -> None:
         self._clip, self._hook, self._ledger, self._log, self._sleep = clip, hook, ledger, log, sleep
         self._spend, self._clock, self._turn = spend, clock, turn
+        self._doubtful = previous if previous and previous.state in (RecordState.INTENT, RecordState.AMBIGUOUS) else None
         self._record = Record(
             state=RecordState.NOT_SENT,
             fingerprint=fingerprint,
@@ -133,12 +134,13 @@ class Submission:
             except (LedgerConflict, ObjectsUnavailable) as problem:
                 if isinstance(problem, ObjectsUnavailable):
                     # It may be stored all the same, or half of it, and the next try would take it for sent.
-                    self._keep(RecordState.NOT_SENT, detail=f"nothing was sent: {problem}", sent={})
+                    self._take_back(f"nothing was sent: {problem}")
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {problem}; a retry looks again") from problem
             if (frozen := self._clock() - begin) > STALE_INTENT:
                 # This try was frozen; meanwhile another may have taken over, and a person may have been told that nothing was sent.
-                self._keep(RecordState.NOT_SENT, detail=f"frozen for {frozen:.0f} s before it was sent", sent={})
+                self._take_back(f"frozen for {frozen:.0f} s before it was sent")
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted: {frozen:.0f} s went by between intent and sending; a retry looks")
+            self._doubtful = None
             try:
                 generation = self._hook.send(call)
             except (Unreachable, RateLimited) as error:
@@ -151,6 +153,14 @@ class Submission:
             except Exception as error:
                 raise self._ambiguous(error) from error
             return self._submitted(generation)
+
+    def _take_back(self, why: str) -> None:
+        """Undo an intent before anything was sent: an earlier submission of unknown fate is as unknown as before."""
+        if self._doubtful is None:
+            self._keep(RecordState.NOT_SENT, detail=why, sent={})
+        else:
+            self._record = self._doubtful
+            self._keep(self._record.state, at=self._record.at)
 
     def _ambiguous(self, error: Exception) -> AmbiguousSubmission:
         shown = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
@@ -197,7 +207,7 @@ class Submission:
         return False
 
     def _write(self, state: RecordState, **changes: Any) -> None:
-        self._record = self._record.step(state, at=_now(), **changes)
+        self._record = self._record.step(state, **{"at": _now(), **changes})
         self._ledger.write(self._record)
 
 

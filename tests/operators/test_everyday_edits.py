@@ -120,6 +120,24 @@ def test_an_intent_that_was_only_half_written_is_taken_back(on_path: Tasks, emul
     assert emulator.charged() == 1
 
 
+def test_an_intent_that_is_taken_back_leaves_the_doubt_before_it(on_path: Tasks, emulator: EmulatorProcess, ledger: Path) -> None:
+    emulator.fault("reset_after", method="POST")
+    emulator.fault("server_error", path="/api/v1/videos", times=None)
+    running = on_path(prompt=None, map_index=3)
+    with pytest.raises(AmbiguousSubmission):
+        running.run(request=row("kettle"))
+    own = ledger / "ledger" / "campaign" / component(running.ti.run_id) / "generate" / "3"
+    in_the_way = own / "000003.json"
+    in_the_way.mkdir()
+    with pytest.raises(NotAcceptedYet):
+        running.run(pay_again_on="ambiguous_submit")
+    in_the_way.rmdir()
+    running.clear()
+    with pytest.raises(AmbiguousSubmission):
+        running.run(pay_again_on="")
+    assert emulator.charged() == 1
+
+
 def test_whoever_goes_on_with_a_submission_writes_it_into_the_spend_log(
     on_path: Tasks, emulator: EmulatorProcess, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
