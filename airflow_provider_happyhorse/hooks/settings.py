@@ -69,7 +69,7 @@ def read_settings(conn_id: str, connection: Connection, extra: Mapping[str, Any]
             # Known before paying: API calls would go through other proxies too, and then the result could not be fetched.
             proxy=None if is_unset(extra.get("proxy")) else checked_proxy(str(extra["proxy"]).strip()),
         )
-        cap = None if is_unset(extra.get("max_credits")) else int(_in_range(extra, "max_credits", 0, 10**9, 0))
+        cap = _cap(extra)
         prices = _prices(extra.get("prices"), service)
         allow, balance = _flag(extra, "allow_private_results"), _check_balance(extra, service)
         per_minute = _in_range(extra, "requests_per_minute", 1, 100_000, 60)
@@ -122,6 +122,16 @@ def _ledger_path(extra: Mapping[str, Any]) -> str:
 
     given = extra.get("ledger_path")
     return str(conf.get("happyhorse", "ledger_path", fallback="") or "" if is_unset(given) else given).strip()
+
+
+def _cap(extra: Mapping[str, Any]) -> int | None:
+    """Return the cap, None for none: there is none, or a form has left its field blank. What is empty otherwise is a mistake."""
+    given = extra.get("max_credits")
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return None
+    if is_unset(given):
+        raise ValueError(f"`max_credits` must be a number, not {given!r}")
+    return int(_in_range(extra, "max_credits", 0, 10**9, 0))
 
 
 def _prices(given: Any, service: Service) -> Prices:

@@ -202,8 +202,11 @@ def _merged(asked: Asked) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
 
 
 def _read_cap(cap: Any) -> tuple[int | None, list[str]]:
-    if is_unset(cap):
+    if cap is None:
         return None, []
+    if is_unset(cap):
+        # A Variable that somebody has emptied must not lift the cap.
+        return None, [f"`max_credits` is empty ({cap!r}); leave it out where there is no cap"]
     try:
         read = number(cap)
     except ValueError as problem:

@@ -116,6 +116,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"host": "happy-horse.ai", "password": "k", "extra": {"max_credits": "many"}}, "`max_credits`"),
     ({"host": "happy-horse.ai", "password": "k", "extra": {"max_credits": -1}}, "`max_credits`"),
     ({"host": "happy-horse.ai", "password": "k", "extra": {"max_credits": True}}, "`max_credits`"),
+    ({"host": "happy-horse.ai", "password": "k", "extra": {"max_credits": []}}, "`max_credits` must be a number, not []"),
     ({"host": "happy-horse.ai", "password": "k", "extra": {"request_timeout": 0}}, "`request_timeout`"),
     ({"host": "happy-horse.ai", "password": "k", "extra": {"request_timeout": 601}}, "`request_timeout`"),
     ({"host": "happy-horse.ai", "password": "k", "extra": {"allow_private_results": "maybe"}}, "true or false"),

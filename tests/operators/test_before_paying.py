@@ -108,6 +108,18 @@ class TestTheCap:
         assert running.xcoms["happyhorse"]["state"] == "refused"
         assert running.xcoms["happyhorse"]["credits_estimated"] == 25
 
+    @pytest.mark.parametrize("cap", ["", " ", [], [None], float("nan")])
+    def test_what_is_empty_lifts_no_cap(self, unprotected: Callable[..., Task], emulator: EmulatorProcess, cap: Any) -> None:
+        with pytest.raises(InvalidArguments, match="`max_credits` is empty"):
+            unprotected().run(rendered={"max_credits": cap})
+        with pytest.raises(InvalidArguments, match="`max_credits` is empty"):
+            unprotected(max_credits=cap).build()
+        assert emulator.charged() == 0
+
+    def test_an_empty_cell_of_a_row_is_not_given(self, unprotected: Callable[..., Task]) -> None:
+        with pytest.raises(BudgetExceeded, match="cap is 24"):
+            unprotected(prompt=None, request={"prompt": QUICK, "max_credits": ""}, max_credits=24).run()
+
     def test_an_unknown_price_is_above_every_cap(self, unprotected: Callable[..., Task]) -> None:
         with pytest.raises(BudgetExceeded, match="price is unknown"):
             unprotected(request={"model": "brand-new-model"}, max_credits=10**9).run()
