@@ -25,7 +25,7 @@ def situation(then: Record | None, **changes: Any) -> Situation:
 
 #: How the decision table begins a row -> the situations it speaks of.
 SITUATIONS = {
-    "nothing, or an earlier": [situation(None), situation(record(RecordState.NOT_SENT))],
+    "nothing, or an earlier": [situation(None), situation(record(RecordState.NOT_SENT, facts={}))],
     "a submission was about to be sent": [situation(record(RecordState.INTENT)), situation(record(RecordState.AMBIGUOUS))],
     "submitted or delivered, the same": [situation(record(RecordState.SUBMITTED)), situation(record(RecordState.DELIVERED))],
     "submitted or delivered, the request": [situation(record(RecordState.DELIVERED), fingerprint="other")],

@@ -52,7 +52,7 @@ LINES = (
     Line(
         "what was not sent because it became old is noted as that",
         "operators/submission.py",
-        'self._keep(RecordState.NOT_SENT, detail=f"frozen for {frozen:.0f} s before it was sent", sent={})',
+        'self._take_back(f"frozen for {frozen:.0f} s before it was sent")',
         "pass",
         f"{_PATH}::test_a_try_that_was_frozen_between_intent_and_post_does_not_send",
     ),
@@ -246,5 +246,19 @@ LINES = (
         "self._store.settle(folder)",
         "pass",
         "tests/ledger_path/test_objects.py::TestLocalFiles::test_every_new_name_is_synced_after_what_it_names",
+    ),
+    Line(
+        "an intent that is taken back leaves the doubt before it",
+        "operators/submission.py",
+        "self._record = self._doubtful",
+        "self._record = self._record.step(RecordState.NOT_SENT, at=_now())",
+        "tests/operators/test_everyday_edits.py::test_an_intent_that_is_taken_back_leaves_the_doubt_before_it",
+    ),
+    Line(
+        "where nothing tells a clear from a retry, another request stops",
+        "ledger/decision.py",
+        "if not now.cleared and now.perhaps_cleared:",
+        "if False:",
+        "tests/operators/test_everyday_edits.py::TestFewerRetriesAndARowOnTop::test_deliver_no_clip_as_another_and_pay_for_none_again",
     ),
 )
