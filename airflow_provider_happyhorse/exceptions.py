@@ -18,7 +18,10 @@ class NotSubmitted(AirflowFailException):
 
 
 class NotAcceptedYet(AirflowException):
-    """The submission could not be handed over (no connection, too many requests) and was provably not accepted; a retry may try."""
+    """The submission could not be handed over (no connection, too many requests) and was provably not accepted; a retry may try.
+
+    Of an upload: the ledger does not tell, or has not kept, where the image is hosted.
+    """
 
 
 class BudgetExceeded(AirflowFailException):
@@ -30,7 +33,10 @@ class AmbiguousSubmission(AirflowFailException):
 
 
 class SubmissionStopped(AirflowFailException):
-    """An earlier try has submitted, or may have, and what it left does not allow another submission; nothing was sent."""
+    """An earlier try has submitted, or may have, and what it left does not allow another submission; nothing was sent.
+
+    Of an upload: what the ledger says of the image cannot be understood.
+    """
 
 
 class GenerationFailed(AirflowFailException):

@@ -68,8 +68,8 @@ class RunUploads:
 
     def __init__(self, *, objects: ObjectStore, dag_id: str, run_id: str, service: str, base_url: str, before: HostedImages) -> None:
         self._objects, self._before = objects, before
-        self._facts = {"format": FORMAT, "dag_id": dag_id, "run_id": run_id, "service": service, "base_url": spelled(base_url)}
-        self._folder = f"uploads/{component(dag_id)}/{component(run_id)}/{component(spelled(base_url))}"
+        self._facts = {"format": FORMAT, "dag_id": dag_id, "run_id": run_id, "service": service, "base_url": base_url}
+        self._folder = f"uploads/{component(dag_id)}/{component(run_id)}/{component(base_url)}"
 
     def url(self, sha256: str) -> str | None:
         """Return the URL that the run has for these bytes."""
@@ -112,13 +112,14 @@ def uploads_for(context: Mapping[str, Any], *, ledger_path: str, service: str, b
 
     :param ledger_path: the deployment's, ``""`` for none.
     :param service: name of the service that hosts.
-    :param base_url: of its API.
+    :param base_url: of its API, however it is spelled.
     :raises airflow_provider_happyhorse.ledger.objects.UnsuitableLedgerPath: for a path on which nothing can be created exclusively.
     """
-    own = TaskUploads(store=task_state_store(context), service=service, base_url=base_url)
+    at = {"service": service, "base_url": spelled(base_url)}
+    own = TaskUploads(store=task_state_store(context), **at)
     if not ledger_path:
         return own
     from airflow_provider_happyhorse.ledger.objects import open_objects
 
     ti = context["ti"]
-    return RunUploads(objects=open_objects(ledger_path), dag_id=ti.dag_id, run_id=ti.run_id, service=service, base_url=base_url, before=own)
+    return RunUploads(objects=open_objects(ledger_path), dag_id=ti.dag_id, run_id=ti.run_id, **at, before=own)

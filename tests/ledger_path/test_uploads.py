@@ -34,13 +34,6 @@ def test_another_image_run_or_service_is_another(objects: ObjectStore) -> None:
     assert run_uploads(objects, base_url="http://127.0.0.1:1/api/v1").url(IMAGE) is None
 
 
-@pytest.mark.parametrize("url", ["https://Happy-Horse.ai/api/v1/", "HTTPS://happy-horse.ai:443/api/v1"])
-def test_a_base_url_that_is_spelled_otherwise_is_no_other_service(objects: ObjectStore, url: str) -> None:
-    """As it makes no other request either."""
-    run_uploads(objects).keep(IMAGE, "https://hosted/1.png")
-    assert run_uploads(objects, base_url=url).url(IMAGE) == "https://hosted/1.png"
-
-
 def test_it_is_where_the_documentation_says(objects: ObjectStore) -> None:
     run_uploads(objects).keep(IMAGE, "https://hosted/1.png")
     folder = "uploads/campaign/scheduled__2026-11-20T00%3A00%3A00%2B00%3A00/https%3A%2F%2Fhappy-horse.ai%2Fapi%2Fv1"

@@ -81,6 +81,14 @@ class TestWithALedgerPath:
         ]
         assert len(set(urls)) == 4
 
+    def test_a_base_url_that_is_spelled_otherwise_is_no_other_host(
+        self, connect: Callable[..., str], emulator: EmulatorProcess, picture: Callable[[str], str], ledger: Path
+    ) -> None:
+        """As it makes no other request either."""
+        other = connect(conn_id="other", host=f"{emulator.base_url('happy-horse.ai')}/", ledger_path=str(ledger))
+        assert upload(picture("red")).run() == upload(picture("red"), happyhorse_conn_id=other).run()
+        assert uploads(emulator) == 1
+
     def test_another_key_for_the_same_service_pays_for_nothing_again(
         self, connect: Callable[..., str], emulator: EmulatorProcess, picture: Callable[[str], str], ledger: Path
     ) -> None:
