@@ -25,7 +25,7 @@ from airflow_provider_happyhorse.polling.budget import Budget
 from airflow_provider_happyhorse.polling.choice import Choice
 from airflow_provider_happyhorse.polling.steps import AskList, AskOne, Heard, Idle, Token, Told, Waiter
 from airflow_provider_happyhorse.polling.wait import Ask, Ended, Wait
-from airflow_provider_happyhorse.polling.watched import Watched
+from airflow_provider_happyhorse.polling.watched import CERTAIN, Watched
 
 #: Seconds after its deadline in which a waiter may still get the request it is owed, longer while others get theirs; then it is told
 #: without one.
@@ -61,6 +61,11 @@ class Schedule:
     def __len__(self) -> int:
         """Return how many waiters there are."""
         return len(self._generation_of)
+
+    @property
+    def list_is_fresh(self) -> bool:
+        """Whether the service's list is asked for and has proven to know what has ended."""
+        return self._choice.freshness.probability > CERTAIN
 
     def add(self, token: Token, waiter: Waiter, *, now: float) -> None:
         """Begin to wait.

@@ -87,6 +87,11 @@ class Poller:
         """Return how many wait."""
         return len(self._places)
 
+    @property
+    def list_is_fresh(self) -> bool:
+        """Whether the service's list has proven to know what has ended."""
+        return self._schedule is not None and self._schedule.list_is_fresh
+
     @contextlib.contextmanager
     def waiting(self, waiter: Waiter) -> Iterator[Steps]:
         """Wait as one of many; its steps bring what is to be logged, and how it ends."""

@@ -19,7 +19,7 @@ class HappyHorseSubmitTrigger(BaseTrigger):
     :param happyhorse_conn_id: whose queue to wait in; the connection is not looked up.
     :param not_before: Unix time before which the service accepts nothing.
     :param end_time: Unix time at which to give up.
-    :param per_minute: requests the key may make; turns after a refusal take half of them.
+    :param per_minute: requests the key may make; turns after a refusal take half of them, more beside a list that is fresh.
     :param name: how log lines name the clip.
     """
 

@@ -79,6 +79,13 @@ class TestTheBudget:
         assert faster.mean < came.mean / 3
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_whether_the_list_is_fresh_can_be_told_after_a_batch(fresh: bool) -> None:
+    schedule = Schedule(list_rows=50)
+    run(schedule, Service(videos=burst(Random(1), count=60), fresh_list=fresh), random=Random(1))
+    assert schedule.list_is_fresh is fresh
+
+
 def client(*, count: int, begin: float = 1000.0, **given: Any) -> Schedule:
     schedule = Schedule(**given)
     for number in range(count):

@@ -37,6 +37,18 @@ async def test_they_come_one_after_the_other_in_the_order_they_came() -> None:
     assert all(later - earlier >= 0.019 for earlier, later in pairwise(times))
 
 
+async def test_they_come_closer_together_where_polls_get_along_with_the_list() -> None:
+    async def spacing(*, fresh: bool) -> float:
+        turns, begun = Turns(per_minute=QUICK, list_is_fresh=lambda: fresh), time.monotonic()
+        for _ in range(11):
+            assert await turns.take(not_before=time.time(), end_time=time.time() + 10)
+        return (time.monotonic() - begun) / 10
+
+    alone, beside = await spacing(fresh=False), await spacing(fresh=True)
+    assert alone >= 0.019
+    assert 0.012 <= beside < alone
+
+
 async def test_a_later_refusal_holds_for_everybody_who_waits() -> None:
     turns, start = Turns(per_minute=QUICK), time.time()
     waiting = asyncio.create_task(turns.take(not_before=start + 0.1, end_time=start + 10))
