@@ -71,6 +71,8 @@ class Wait:
         self._errors_in_a_row = 0
         self._not_found_in_a_row = 0
         self._key_refused = False
+        #: What the last request ended with, None if it was answered: a timeout says it.
+        self._trouble: ServiceError | None = None
 
     @property
     def owed_from(self) -> float:
@@ -86,7 +88,7 @@ class Wait:
 
         :param random: 0 to 1, spreads waits that began together.
         """
-        before, self._last = self._last, generation
+        before, self._last, self._trouble = self._last, generation, None
         recovered = "; the service answers again" if self._errors_in_a_row else ""
         self._errors_in_a_row = self._not_found_in_a_row = 0
         self._key_refused = False
@@ -104,6 +106,7 @@ class Wait:
 
     def on_error(self, error: ServiceError, *, now: float, random: float) -> Ask | Ended:
         """Return what a request without a usable answer means. It never means that the generation has failed."""
+        self._trouble = error
         if isinstance(error, Unauthorized):
             if self._key_refused:
                 return self.key_refused(error)
@@ -118,7 +121,7 @@ class Wait:
         if isinstance(error, Rejected) and not isinstance(error, NotFound):
             return Ended("error", f"the service refuses to tell about {self.generation_id} ({error})", self._last)
         if now >= self.end_time:
-            return self.timeout(now=now, error=error)
+            return self.timeout(now=now)
         self._errors_in_a_row += 1
         # Capped before the power is taken: an outage of a thousand errors in a row would overflow, and end the wait.
         backoff = self._pace * min(2.0 ** min(self._errors_in_a_row - 1, 10), LONGEST_BACKOFF)
@@ -137,10 +140,10 @@ class Wait:
         why = f"the service refuses the API key while {self.generation_id} is waited for ({error}); the video is not affected"
         return Ended("error", why, self._last)
 
-    def timeout(self, *, now: float, error: ServiceError | None = None) -> Ended:
+    def timeout(self, *, now: float) -> Ended:
         """Return the end of a wait whose deadline is over."""
         status = f"last seen {self._last.raw_status!r}" if self._last else "never seen"
-        trouble = f", last request: {error}" if error else ""
+        trouble = f", last request: {self._trouble}" if self._trouble else ""
         running = "is still running" if self._last else "was not seen to end"
         waited = f"{self.generation_id} {running} after {now - self._started_at:.0f} s ({status}{trouble})"
         return Ended("timeout", waited, self._last)

@@ -15,9 +15,8 @@ import math
 import time
 import weakref
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.hooks.settings import ConnectionSettings
 from airflow_provider_happyhorse.polling.schedule import Schedule
 from airflow_provider_happyhorse.polling.steps import Told, Waiter
@@ -75,8 +74,6 @@ class Poller:
         self._places: set[Place] = set()
         self._schedule: Schedule | None = None
         self._about: tuple[str, str, float] | None = None
-        #: What the last request about a generation ended with, until it is answered: a timeout says it.
-        self._troubles: dict[str, ServiceError] = {}
         self._next_deadline = math.inf
         self._run: PollingRun | None = None
         self._task: asyncio.Task[None] | None = None
@@ -126,14 +123,7 @@ class Poller:
         """Hand each waiter what is for it."""
         for one in told:
             if isinstance(one.token, Place):
-                one.token.steps.put(self._with_trouble(one.step, one.token.waiter.generation_id))
-
-    def answered(self, generation_id: str, trouble: ServiceError | None) -> None:
-        """Remember whether the last request about a generation was answered."""
-        if trouble is None:
-            self._troubles.pop(generation_id, None)
-        else:
-            self._troubles[generation_id] = trouble
+                one.token.steps.put(one.step)
 
     def next_deadline(self, *, now: float) -> float:
         """Return the Unix time at which the next of the waiters gives up, or one that has left would have."""
@@ -157,12 +147,6 @@ class Poller:
         for place in places:
             place.steps.put(fault)
 
-    def _with_trouble(self, step: Ask | Ended, generation_id: str) -> Ask | Ended:
-        trouble = self._troubles.get(generation_id)
-        if trouble is None or not isinstance(step, Ended) or step.ending != "timeout" or str(trouble) in step.message:
-            return step
-        return replace(step, message=f"{step.message}; last request: {trouble}")
-
     def _started(self) -> PollingRun:
         if self._run is None:
             self._run = PollingRun(self)
@@ -176,7 +160,6 @@ class Poller:
         if place not in self._places:
             return  # of a run that broke
         self._places.remove(place)
-        self._troubles.pop(place.waiter.generation_id, None)
         if self._schedule is not None:
             self._schedule.remove(place)
         if not self._places and self._task is not None:

@@ -118,8 +118,6 @@ class PollingRun:
         finally:
             self._under_way -= 1
             self.wake()
-        if isinstance(ask, AskOne):
-            self._poller.answered(ask.generation_id, trouble)
         if heard.renew_connection:
             self._poller.connection.renew()
         self._poller.tell(heard.told)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from airflow_provider_happyhorse.api.retry import LONGEST_PAUSE
 from airflow_provider_happyhorse.triggers.poller import poller_of
 
-#: The part of the request budget that submissions after a refusal may use; the rest is for the polls of what is already paid for. Simulated,
-#: 600 videos: at 0.8 all are done 31 % sooner than at 0.5 and 13 s later noticed where the list is fresh; where there is none, no sooner and
-#: 450 s later; at 0.9 up to 4 % of all requests are refused.
+#: The part of the request budget that submissions after a refusal may use; the rest is for the polls of what is already paid for.
+#: Simulated, 600 videos: at 0.8 all are done 31 % sooner than at 0.5 and noticed 13 s later where the list is fresh; where there is none,
+#: no sooner and 450 s later. At 0.9 up to 4 % of all requests are refused.
 SHARE, SHARE_BESIDE_LIST = 0.5, 0.8
 
 
