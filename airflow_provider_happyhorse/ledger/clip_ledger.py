@@ -6,7 +6,9 @@ name, say with ``take="{{ ti.try_number }}"``, is still a retry, so the task ins
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from airflow_provider_happyhorse.ledger.path import LedgerConflict, PathLedger
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
@@ -36,6 +38,8 @@ class ClipLedger:
         self._under_another_name = False
         self._name_is_taken = False
         self._own_decides = False
+        #: What was paid for under this map index, by whatever clip.
+        self._paid_here: Mapping[str, Mapping[str, Any]] = {}
 
     def read(self) -> Record | None:
         """Return the record that decides about this try.
@@ -45,6 +49,7 @@ class ClipLedger:
         """
         own = self._own.read()
         named = self._clip.read() if self._clip is not None else own
+        self._paid_here = own.paid() if own is not None else {}
         self._under_another_name = self._name_is_taken = self._own_decides = False
         if self._clip is None or own is None:
             return named or self._before.read()
@@ -75,7 +80,9 @@ class ClipLedger:
         if self._clip is not None and (sends or not self._under_another_name):
             self._clip.write(record)
             self._under_another_name = self._own_decides = False
-        self._own.write(record)
+        # The clip whose record this was may be nowhere else, if its name came later.
+        others = {mark: facts for mark, facts in self._paid_here.items() if mark != record.fingerprint}
+        self._own.write(replace(record, others={**others, **record.others}))
 
     def where(self) -> str:
         """Return where a person finds and changes it."""

@@ -60,3 +60,20 @@ def test_a_retry_under_a_name_that_another_clip_has_submits_nothing_in_its_place
     kept = ledger(map_index=1, name="teapot").read()
     assert kept is not None
     assert kept.generation_id == "v-teapot"
+
+
+def test_what_a_map_index_has_paid_for_is_kept_there_whatever_clip_comes_next(ledger: Ledgers) -> None:
+    """Its first clip had no name, and a second one of another name is let through: nothing else knows the first one's video."""
+    own = ledger(map_index=0, name=None)
+    own.read()
+    submitted = intent("clips-0", map_index=0).step(RecordState.SUBMITTED, at="2026-11-20T10:01:00+00:00", facts={"generation_id": "v-1"})
+    own.write(submitted)
+    own.write(submitted.step(RecordState.NOT_SENT, at="2026-11-20T10:02:00+00:00", name="kettle", try_number=0, max_tries=-1))
+    renamed = clip(ledger, "teapot", map_index=0)
+    assert renamed.read() is None
+    renamed.write(intent("teapot", map_index=0))
+    here, there = ledger(map_index=0, name=None).read(), ledger(map_index=0, name="teapot").read()
+    assert here is not None
+    assert here.others["v1:clips-0"]["generation_id"] == "v-1"
+    assert there is not None
+    assert there.others == {}
