@@ -27,7 +27,8 @@ class Seed(_Body):
 
     :param age_seconds: how long ago, one number for all or one for each
     :param request: the fields of the service's generate call, as they would be sent
-    :param render_seconds: how long each takes from its submission on, unscaled; None for the emulator's setting
+    :param render_seconds: how long each takes from its submission on, unscaled, one number for all or one for each; None for the
+        emulator's setting
     """
 
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
@@ -35,7 +36,7 @@ class Seed(_Body):
     key: str | None = None
     age_seconds: float | list[float] = 0.0
     request: dict[str, Any] | None = None
-    render_seconds: Annotated[float, Field(ge=0)] | None = None
+    render_seconds: Annotated[float, Field(ge=0)] | list[Annotated[float, Field(ge=0)]] | None = None
     failure: str | None = None
 
 
@@ -119,14 +120,12 @@ def control_routes(state: EmulatorState) -> APIRouter:
 
     @router.post("/jobs", status_code=201, responses=_REFUSED)
     async def seed(body: Seed) -> dict[str, Any]:
-        ages = body.age_seconds if isinstance(body.age_seconds, list) else [body.age_seconds] * body.count
-        if len(ages) != body.count:
-            raise HTTPException(422, f"age_seconds lists {len(ages)} ages for {body.count} jobs")
+        ages = _for_each(body, "age_seconds", body.age_seconds)
+        renders = _for_each(body, "render_seconds", state.settings.render_seconds if body.render_seconds is None else body.render_seconds)
         key = next(iter(state.accounts.by_key)) if body.key is None else body.key
         account = state.accounts.by_key.get(key)
         if account is None:
             raise HTTPException(422, f"no account has the key {key!r}")
-        seconds = state.settings.render_seconds if body.render_seconds is None else body.render_seconds
         now = state.clock()
         try:
             orders = [_order(state, body, number) for number in range(1, body.count + 1)]
@@ -134,7 +133,7 @@ def control_routes(state: EmulatorState) -> APIRouter:
             raise HTTPException(422, refusal.message) from None
         started = [
             state.submissions.start(account, order, created_at=now - age, render_seconds=seconds, failure=body.failure)
-            for order, age in zip(orders, ages, strict=True)
+            for order, age, seconds in zip(orders, ages, renders, strict=True)
         ]
         return {"ids": [job.id for job in started]}
 
@@ -147,6 +146,14 @@ def control_routes(state: EmulatorState) -> APIRouter:
         return {"finished": [job.id for job in chosen if state.jobs.finish(job, failure=wanted.failure or job.failure)]}
 
     return router
+
+
+def _for_each(body: Seed, name: str, given: float | list[float]) -> list[float]:
+    if not isinstance(given, list):
+        return [given] * body.count
+    if len(given) != body.count:
+        raise HTTPException(422, f"{name} lists {len(given)} numbers for {body.count} jobs")
+    return given
 
 
 def _order(state: EmulatorState, body: Seed, number: int) -> Order:

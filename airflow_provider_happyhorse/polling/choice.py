@@ -87,7 +87,11 @@ class Choice:
     def listed(self, ask: AskList, generation_ids: Sequence[str], rows: Sequence[tuple[Watched, Generation]]) -> list[float | None]:
         """Learn from a page; returns for each row that is waited for what :meth:`asked` returns."""
         now = ask.sent_at
-        expected = [watched for watched in self._ranking.rows.get(ask.page, ()) if watched.waits]
+        expected = [
+            watched
+            for watched in self._watched.values()
+            if watched.kind == "video" and self._places.page(watched.generation_id, now=now) == ask.page
+        ]
         there = dict.fromkeys(watched.generation_id for watched in [*expected, *(watched for watched, _ in rows)])
         self._places.listed(ask.page, generation_ids, there, now=now)
         self._ranking.pages.pop(ask.page, None)

@@ -72,7 +72,6 @@ class Ranking:
     :param at: the moment.
     :param singles: (worth, generation), the worthiest last.
     :param pages: page -> what a fresh list's page is worth.
-    :param rows: page -> who is expected on it.
     :param spare: who may be asked about if nobody is worth it, the longest unasked last.
     :param again: when somebody may be asked about next who may not now.
     """
@@ -80,7 +79,6 @@ class Ranking:
     at: float
     singles: list[tuple[float, Watched]]
     pages: dict[int, float]
-    rows: dict[int, list[Watched]] = field(default_factory=dict)
     spare: list[Watched] = field(default_factory=list)
     again: float = math.inf
 
@@ -124,7 +122,6 @@ def rank(
     """
     singles: list[tuple[float, int, Watched]] = []
     pages: dict[int, float] = {}
-    rows: dict[int, list[Watched]] = {}
     spare: list[tuple[float, int, Watched]] = []
     again = math.inf
     for number, watched in enumerate(everybody):
@@ -135,7 +132,6 @@ def rank(
         if_fresh = worth_to_list(watched, renders, now)
         if places is not None and watched.kind == "video" and (page := places.page(watched.generation_id, now=now)):
             pages[page] = pages.get(page, 0.0) + if_fresh
-            rows.setdefault(page, []).append(watched)
         if watched.under_way is not None or (watched.hung and not hung_too):
             continue
         if now < watched.again_at:
@@ -153,4 +149,4 @@ def rank(
         singles.append((value, -number, watched))
     best, unasked = heapq.nlargest(RANKED, singles), heapq.nlargest(RANKED, spare)
     singles_in_order = [(value, watched) for value, _, watched in reversed(best)]
-    return Ranking(now, singles_in_order, pages, rows, [watched for _, _, watched in reversed(unasked)], again)
+    return Ranking(now, singles_in_order, pages, [watched for _, _, watched in reversed(unasked)], again)

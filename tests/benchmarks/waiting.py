@@ -118,10 +118,9 @@ class Client:
             time.sleep(0.1)
 
     def _begin(self, renders: list[float]) -> None:
-        # All at once, by their ages: a thousand calls would take longer than the first renders.
-        longest, now = max(renders), time.time()
-        ages = [longest - render for render in renders]
-        ids = self._emulator.seed(len(renders), service=service_of(self.kind), render_seconds=longest, age_seconds=ages)
+        # All at once: a thousand calls would take longer than the first renders.
+        now = time.time()
+        ids = self._emulator.seed(len(renders), service=service_of(self.kind), render_seconds=renders)
         self._ends = {generation_id: now + render for generation_id, render in zip(ids, renders, strict=True)}
         self._input.write(json.dumps(dict.fromkeys(ids, now)) + "\n")
         self._input.flush()
