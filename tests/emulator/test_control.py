@@ -99,3 +99,10 @@ def test_the_log_shows_which_connection_carried_a_request(emulator: EmulatorProc
     assert (first["connection"], first["authorization"], first["status"]) == ("close", True, 200)
     assert second["status"] == 401
     assert first["client_port"] != second["client_port"]
+
+
+def test_each_seeded_job_may_take_its_own_time(emulator: EmulatorProcess) -> None:
+    done, running = emulator.seed(2, render_seconds=[0, 600])
+    assert {job["id"]: job["state"] for job in emulator.state()["jobs"]} == {done: "succeeded", running: "in_progress"}
+    with pytest.raises(urllib.error.HTTPError, match="422"):
+        emulator.seed(3, render_seconds=[0, 600])
