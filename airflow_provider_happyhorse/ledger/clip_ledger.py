@@ -77,12 +77,13 @@ class ClipLedger:
         sends = record.state is RecordState.INTENT
         if sends and self._name_is_taken:
             raise LedgerConflict(f"the name {record.name!r} has a record of another submission by now")
+        # What another clip has paid for under this map index may be on record nowhere else, if its name came later.
+        others = {mark: facts for mark, facts in self._paid_here.items() if mark != record.fingerprint}
+        kept = replace(record, others={**others, **record.others})
         if self._clip is not None and (sends or not self._under_another_name):
             self._clip.write(record)
             self._under_another_name = self._own_decides = False
-        # The clip whose record this was may be nowhere else, if its name came later.
-        others = {mark: facts for mark, facts in self._paid_here.items() if mark != record.fingerprint}
-        self._own.write(replace(record, others={**others, **record.others}))
+        self._own.write(kept)
 
     def where(self) -> str:
         """Return where a person finds and changes it."""

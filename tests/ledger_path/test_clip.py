@@ -68,7 +68,9 @@ def test_what_a_map_index_has_paid_for_is_kept_there_whatever_clip_comes_next(le
     own.read()
     submitted = intent("clips-0", map_index=0).step(RecordState.SUBMITTED, at="2026-11-20T10:01:00+00:00", facts={"generation_id": "v-1"})
     own.write(submitted)
-    own.write(submitted.step(RecordState.NOT_SENT, at="2026-11-20T10:02:00+00:00", name="kettle", try_number=0, max_tries=-1))
+    others = {submitted.fingerprint: submitted.facts}
+    at = "2026-11-20T10:02:00+00:00"
+    own.write(Record(RecordState.NOT_SENT, "", "kettle", -1, 0, -1, at, others=others))  # as a person's step is read
     renamed = clip(ledger, "teapot", map_index=0)
     assert renamed.read() is None
     renamed.write(intent("teapot", map_index=0))

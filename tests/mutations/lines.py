@@ -171,7 +171,7 @@ LINES = (
     Line(
         "the record is written under the map index too",
         "ledger/clip_ledger.py",
-        "self._own.write(record)",
+        "self._own.write(kept)",
         "pass",
         f"{_PATH}::TestARetry::test_of_a_row_under_another_name_take_or_request_pays_nothing",
     ),
@@ -179,8 +179,8 @@ LINES = (
         "the record is written under the clip's name first",
         "ledger/clip_ledger.py",
         "if self._clip is not None and (sends or not self._under_another_name):\n            self._clip.write(record)\n"
-        "            self._under_another_name = self._own_decides = False\n        self._own.write(record)",
-        "self._own.write(record)\nif self._clip is not None and (sends or not self._under_another_name):\n    self._clip.write(record)\n"
+        "            self._under_another_name = self._own_decides = False\n        self._own.write(kept)",
+        "self._own.write(kept)\nif self._clip is not None and (sends or not self._under_another_name):\n    self._clip.write(record)\n"
         "    self._under_another_name = self._own_decides = False",
         f"{_CLIP}::test_of_two_map_indexes_under_one_name_the_second_notes_no_intent",
     ),
@@ -260,5 +260,12 @@ LINES = (
         "if not now.cleared and now.perhaps_cleared:",
         "if False:",
         "tests/operators/test_everyday_edits.py::TestFewerRetriesAndARowOnTop::test_deliver_no_clip_as_another_and_pay_for_none_again",
+    ),
+    Line(
+        "what a map index has paid for stays in its record",
+        "ledger/clip_ledger.py",
+        "self._paid_here = own.paid() if own is not None else {}",
+        "pass",
+        f"{_CLIP}::test_what_a_map_index_has_paid_for_is_kept_there_whatever_clip_comes_next",
     ),
 )
