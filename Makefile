@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV UV_PYTHON UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format types docs nox ci clean
+.PHONY: help demo test thorough lint format types docs nox ci clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -23,7 +23,10 @@ demo: $(INSTALLED) ## a real Airflow generates and publishes a video, about a mi
 	@$(BIN)/python -m tests.live.demo $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 test: $(INSTALLED) ## the test suite on Airflow 3.3
-	@$(BIN)/python -m pytest -n 4 --dist loadfile -m "not live and not chaos" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile -m "not live and not chaos and not thorough" $(PYTEST_ARGS)
+
+thorough: $(INSTALLED) ## tests that take long: storms of publishing, random requests to the emulator
+	@$(BIN)/python -m pytest -n 2 -m thorough $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## ruff: rules and format
 	@$(BIN)/ruff check

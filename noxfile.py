@@ -38,7 +38,16 @@ def tests_on(airflow: str) -> None:
         python = installed_python(session, airflow)
         session.run(UV, "sync", "--frozen", "--quiet", "--python", python, "--extra", "emulator", "--group", "test", "--group", group)
         session.run(
-            str(home / "bin" / "python"), "-m", "pytest", "-n", "4", "--dist", "loadfile", "-m", "not live and not chaos", *session.posargs
+            str(home / "bin" / "python"),
+            "-m",
+            "pytest",
+            "-n",
+            "4",
+            "--dist",
+            "loadfile",
+            "-m",
+            "not live and not chaos and not thorough",
+            *session.posargs,
         )
 
 

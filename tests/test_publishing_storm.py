@@ -8,6 +8,7 @@ import sys
 import pytest
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("storage", "files"), [("local", 12), ("s3", 8)])
 def test_what_is_published_under_faults_and_kills_is_what_was_served_and_nothing_partial_is_ever_seen(storage: str, files: int) -> None:
     command = [sys.executable, "-m", "tests.publishing_storm", "--files", str(files), "--seed", "7", "--storage", storage]

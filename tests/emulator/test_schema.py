@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import requests
 from PIL import Image
 
@@ -43,6 +44,7 @@ parameters = { "path.name" = "VIDEO" }
 """
 
 
+@pytest.mark.thorough
 def test_every_answer_is_as_the_openapi_document_says(tmp_path: Path) -> None:
     with EmulatorProcess("--api-key", f"{KEY}:1000000000", "--requests-per-minute", "1000000", "--render-seconds", "600") as emulator:
         names = {"PICTURE": uploaded_picture(emulator), "VIDEO": finished_video(emulator)}

@@ -37,7 +37,7 @@ def play() -> None:
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=ASKED_FOR or 150,
+            max_examples=ASKED_FOR or 100,
             stateful_step_count=50 if ASKED_FOR else 25,
             derandomize=not ASKED_FOR,
             database=None,
