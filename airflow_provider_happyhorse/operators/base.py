@@ -89,8 +89,15 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
             attempt = attempt.looked_at(decision.facts, spend=self._spend_log(context, attempt), log=self.log)
             decision = attempt.decision()
         if isinstance(decision, Submit) and attempt.record is None and "unprotected_retry" not in attempt.pay_again_on:
-            looks, sleep = LOOKS if self._turn is None else 1, self._sleep_before_looking
-            decision = paid_by_another_row(context, attempt.ledger, fingerprint=attempt.fingerprint, looks=looks, sleep=sleep) or decision
+            moved = paid_by_another_row(
+                context,
+                attempt.ledger,
+                fingerprint=attempt.fingerprint,
+                name=attempt.identity.name if attempt.identity.named else "",
+                looks=LOOKS if self._turn is None else 1,
+                sleep=self._sleep_before_looking,
+            )
+            decision = moved or decision
         if isinstance(decision, Stop):
             raise self._stopped(context, attempt, decision)
         if isinstance(decision, Attach):

@@ -1,7 +1,8 @@
 """Rows that have moved where no ledger is shared: a mapped clip without a record of its own may be paid for under another map index.
 
-Each row tells the others in an XCom which requests it has paid for. Airflow keeps that until the next try of that row begins (2.11 to
-3.3), and the next try tells it again once it has read its record, so a row that is new in a cleared run finds it in one place or the other.
+Each row tells the others in an XCom which requests it has paid for, and as which clip. Airflow keeps that until the next try of that row
+begins (2.11 to 3.3), and the next try tells it again once it has read its record, so a row that is new in a cleared run finds it in one
+place or the other.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_happyhorse.ledger.stores import Ledger
 
-#: The XCom: ``{"paid": {fingerprint: generation id, "" where it is in doubt}, "known": whether that is all}``.
+#: The XCom: ``{"paid": {fingerprint: generation id, "" where it is in doubt}, "name": of the clip, "known": whether that is all}``.
 KEY = "happyhorse_paid"
 #: Times the other rows are looked at, and seconds between, for those that have begun their try and not read their record yet.
 LOOKS, PAUSE = 4, 5.0
@@ -36,16 +37,20 @@ def tell_other_rows(context: Context, ledger: Ledger, record: Record | None, *, 
         paid = {mark: str(facts["generation_id"]) for mark, facts in record.paid().items()}
         if record.state in (RecordState.INTENT, RecordState.AMBIGUOUS):
             paid[record.fingerprint] = ""
-    context["ti"].xcom_push(key=KEY, value={"paid": paid, "known": failed or record is not None or not ledger.forgets})
+    name, known = record.name if record is not None else "", failed or record is not None or not ledger.forgets
+    context["ti"].xcom_push(key=KEY, value={"paid": paid, "name": name, "known": known})
 
 
-def paid_by_another_row(context: Context, ledger: Ledger, *, fingerprint: str, looks: int, sleep: Callable[[float], object]) -> Stop | None:
+def paid_by_another_row(
+    context: Context, ledger: Ledger, *, fingerprint: str, name: str, looks: int, sleep: Callable[[float], object]
+) -> Stop | None:
     """Return why a clip without a record must not be submitted: another row may have paid for it, before the rows moved.
 
     Only in a run that was cleared (``dag_run.clear_number``; Airflow 2.11 to 3.2 count clears of runs that had ended): rows do not move
     otherwise.
 
     :param fingerprint: of the request.
+    :param name: of the clip, ``""`` when the author gave none. Its request may be another one by now: an image that was uploaded again.
     :param looks: times; a try whose turn to submit has come has looked before, and holds its worker slot no longer than it must.
     :param sleep: waits seconds.
     """
@@ -59,6 +64,10 @@ def paid_by_another_row(context: Context, ledger: Ledger, *, fingerprint: str, l
             if generation_id is not None:
                 submitted = f"was submitted as {generation_id}" if generation_id else "may have been submitted"
                 why = f"this very request {submitted} under another map index of this run: rows have moved"
+                return Stop("unprotected", f"{why}, and only a `ledger_path` knows clips by their names")
+            if name and told["paid"] and told.get("name") == name:
+                ids = ", ".join(filter(None, told["paid"].values())) or "nobody knows what"
+                why = f"the clip {name!r} was submitted under another map index of this run ({ids}): rows have moved"
                 return Stop("unprotected", f"{why}, and only a `ledger_path` knows clips by their names")
             if not told["known"]:
                 why = "the run was cleared, and nothing keeps a record of what its rows have submitted"

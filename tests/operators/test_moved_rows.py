@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from PIL import Image
 
 from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, GenerationFailed, SubmissionStopped
 from airflow_provider_happyhorse.ledger.stores import NoLedger
+from airflow_provider_happyhorse.operators import HappyHorseUploadImageOperator
 from airflow_provider_happyhorse.operators.moved_rows import LOOKS, PAUSE, _told, tell_other_rows
 from tests.dag_runs import run_dag
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK, Store, Task
+from tests.operators.task_instances import QUICK, Store, Task, TaskInstance
 
 KETTLE, TEAPOT = {"prompt": QUICK, "name": "kettle"}, {"prompt": QUICK.replace("kettle", "teapot"), "name": "teapot"}
 FIXED = {**TEAPOT, "prompt": QUICK.replace("kettle", "new")}
@@ -112,6 +115,29 @@ class TestARowInsertedOnTop:
         new.clear()
         new.run(pay_again_on=["unprotected_retry"])
         assert emulator.charged() == 2
+
+
+@pytest.mark.usefixtures("task")
+def test_the_last_row_stops_also_where_its_image_was_uploaded_again(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    """An upload knows its own map index alone, so the image that has moved gets another URL: the clip's name tells it."""
+    uploads, clips = [Store() for _ in range(3)], [Task(map_index=at, store=Store()) for at in range(3)]
+
+    def run(at: int, colour: str) -> None:
+        image = tmp_path / f"{colour}.png"
+        Image.new("RGB", (64, 36), colour).save(image)
+        context: Any = {"ti": TaskInstance(task_id="upload", map_index=at), "task_state_store": uploads[at]}
+        url = HappyHorseUploadImageOperator(task_id="upload", image=str(image)).execute(context)
+        clips[at].run(request={"name": colour, "prompt": QUICK, "image_url": url})
+
+    for at, colour in enumerate(["red", "green"]):
+        run(at, colour)
+    for clip in clips:
+        clip.clear_number, clip.ti.others = 1, [other.ti for other in clips if other is not clip]
+        clip.clear()
+    for at, colour in enumerate(["white", "red", "green"]):
+        with pytest.raises(SubmissionStopped, match="rows have moved"):
+            run(at, colour)
+    assert emulator.charged() == 2
 
 
 def test_a_row_in_doubt_may_be_this_one(rows: Rows, emulator: EmulatorProcess) -> None:
@@ -224,4 +250,4 @@ def test_airflow_gives_the_rows_what_the_others_have_told(count: int) -> None:
     run = run_dag(dag)
     assert run.state == "success"
     seen = sorted((run.xcom("look", map_index=index) for index in range(count)), key=len)
-    assert seen == [[{"paid": {}, "known": False}] * (index + 1) for index in range(count)]
+    assert seen == [[{"paid": {}, "name": "", "known": False}] * (index + 1) for index in range(count)]

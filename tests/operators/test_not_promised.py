@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from airflow_provider_happyhorse.exceptions import SubmissionStopped
-from airflow_provider_happyhorse.operators import HappyHorseUploadImageOperator
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK, Store, Task, TaskInstance
+from tests.operators.task_instances import QUICK, Task
 
 Tasks = Callable[..., Task]
 TEAPOT = QUICK.replace("kettle", "teapot")
@@ -84,29 +81,3 @@ class TestTwoRowsUnderOneNameThatWasATemplate:
         with pytest.raises(SubmissionStopped):
             second.run()
         assert emulator.charged() == 1
-
-
-@pytest.mark.usefixtures("task")
-def test_without_a_path_the_last_row_is_paid_for_again_when_images_are_uploaded_and_rows_move(
-    emulator: EmulatorProcess, tmp_path: Path
-) -> None:
-    """An upload knows its own map index alone, so the image that has moved gets another URL, and the request is no other row's."""
-    uploads, clips = [Store() for _ in range(3)], [Task(map_index=at, store=Store()) for at in range(3)]
-
-    def run(at: int, colour: str) -> None:
-        image = tmp_path / f"{colour}.png"
-        Image.new("RGB", (64, 36), colour).save(image)
-        context: Any = {"ti": TaskInstance(task_id="upload", map_index=at), "task_state_store": uploads[at]}
-        url = HappyHorseUploadImageOperator(task_id="upload", image=str(image)).execute(context)
-        clips[at].run(request={"name": colour, "prompt": QUICK, "image_url": url})
-
-    for at, colour in enumerate(["red", "green"]):
-        run(at, colour)
-    for clip in clips:
-        clip.clear_number, clip.ti.others = 1, [other.ti for other in clips if other is not clip]
-        clip.clear()
-    for at, colour in enumerate(["white", "red"]):
-        with pytest.raises(SubmissionStopped, match="rows have moved"):
-            run(at, colour)
-    run(2, "green")
-    assert emulator.charged() == 3
