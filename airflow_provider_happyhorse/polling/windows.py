@@ -20,10 +20,12 @@ CAUTION, COMPANY = 300.0, 60.0
 TOLERANCE = 2.0
 #: Seconds after which a number of requests left that never changes is taken for no count, where it is less than this part of the limit.
 NO_COUNT, TOO_FEW = 180.0, 0.5
+#: Seconds by which a ``Date`` header may be late: many servers write it anew once a second. The reset beside it is not late.
+DATE_BEHIND = 1.0
 
 
 class Clock:
-    """How far the service's clock is ahead of ours, from ``Date`` headers, which tell whole seconds."""
+    """How far the service's clock is ahead of ours, from ``Date`` headers, which tell whole seconds, and at many servers late."""
 
     def __init__(self) -> None:
         self._least, self._most = -math.inf, math.inf
@@ -32,7 +34,7 @@ class Clock:
         """Learn from an answer to a request."""
         if told_at is None:
             return
-        least, most = told_at - now, told_at + 1.0 - sent_at
+        least, most = told_at - now, told_at + 1.0 + DATE_BEHIND - sent_at
         self._least, self._most = max(self._least, least), min(self._most, most)
         if self._least > self._most:  # a clock was set
             self._least, self._most = least, most

@@ -95,6 +95,7 @@ class Service:
     :param limit: requests per minute.
     :param tells: answers carry ``X-RateLimit-*``.
     :param fresh_list: the list knows what has ended; a stale one shows what the last single request saw.
+    :param date_behind: seconds by which the ``Date`` header is late; many servers write it anew once a second.
     """
 
     videos: Sequence[Video]
@@ -103,6 +104,7 @@ class Service:
     phase: float = 0.0
     tells: bool = True
     fresh_list: bool = True
+    date_behind: float = 0.0
     requests: int = 0
     refused: int = 0
     _seen: dict[str, GenerationState] = field(default_factory=dict)
@@ -126,7 +128,7 @@ class Service:
         """Return what the service answers, and its rate headers as the client reads them: whole seconds, reset rounded up."""
         self.requests += 1
         verdict = self._window.ask(now)
-        told = RateLimit(verdict.limit, verdict.remaining, float(math.ceil(verdict.reset_at)), float(math.floor(now)))
+        told = RateLimit(verdict.limit, verdict.remaining, float(math.ceil(verdict.reset_at)), float(math.floor(now - self.date_behind)))
         rate = told if self.tells else None
         if not verdict.allowed:
             self.refused += 1

@@ -16,7 +16,7 @@ from airflow_provider_happyhorse.emulator.limits import FixedWindow, SlidingWind
 from airflow_provider_happyhorse.polling.holding import Group, expected_waiting, price
 from airflow_provider_happyhorse.polling.lists import Freshness, Places
 from airflow_provider_happyhorse.polling.render_times import FIRST_MEDIAN, RenderTime, RenderTimes
-from airflow_provider_happyhorse.polling.windows import PROOFS, Clock, Window
+from airflow_provider_happyhorse.polling.windows import DATE_BEHIND, PROOFS, Clock, Window
 from tests.benchmarks.references import Renders
 from tests.benchmarks.simulator import CalendarWindow
 
@@ -191,15 +191,17 @@ class TestPlaces:
 Counts = Callable[[float], Verdict]
 
 
-def watched(counts: Counts, *, minutes: int, gap: float = 1.1, others_every: float | None = None) -> tuple[Window, float]:
-    window, now, others_at = Window(limit=60), 1000.0, 1000.0
-    while now < 1000 + 60 * minutes:
+def watched(
+    counts: Counts, *, minutes: int, gap: float = 1.1, others_every: float | None = None, begin: float = 1000.0, date_behind: float = 0.0
+) -> tuple[Window, float]:
+    window, now, others_at = Window(limit=60), begin, begin
+    while now < begin + 60 * minutes:
         if others_every is not None and now >= others_at:
             counts(now)
             others_at += others_every
         window.spend(now=now)
         verdict = counts(now)
-        told = RateLimit(verdict.limit, verdict.remaining, float(math.ceil(verdict.reset_at)), float(math.floor(now)))
+        told = RateLimit(verdict.limit, verdict.remaining, float(math.ceil(verdict.reset_at)), float(math.floor(now - date_behind)))
         window.heard(told, sent_at=now, now=now)
         now += gap
     return window, now
@@ -215,6 +217,13 @@ class TestTheWindow:
     def test_that_begins_with_the_first_request_is_a_fixed_one_too(self) -> None:
         window, now = watched(FixedWindow(limit=60, seconds=60).ask, minutes=PROOFS + 2)
         assert window.fixed(now=now)
+
+    @pytest.mark.parametrize("behind", [0.5, 0.97])
+    @pytest.mark.parametrize("begin", [1000.0, 1000.02, 1000.4, 1000.9])
+    def test_is_proven_though_the_date_header_is_written_once_a_second(self, behind: float, begin: float) -> None:
+        window, now = watched(FixedWindow(limit=60, seconds=60).ask, minutes=PROOFS + 2, begin=begin, date_behind=behind)
+        assert window.fixed(now=now)
+        assert window.others == 0
 
     def test_that_slides_is_never_taken_for_a_fixed_one(self) -> None:
         for minutes in range(1, 12):
@@ -238,7 +247,7 @@ class TestTheWindow:
             now = 1000 + step * 1.37
             clock.heard(math.floor(now + 77.4), sent_at=now - 0.2, now=now + 0.2)
         assert clock.earliest(2000.0) <= 2000 - 77.4 <= clock.latest(2000.0)
-        assert clock.latest(2000.0) - clock.earliest(2000.0) < 0.6
+        assert clock.latest(2000.0) - clock.earliest(2000.0) < 0.6 + DATE_BEHIND
 
 
 class TestThePrice:
