@@ -70,7 +70,7 @@ def test_the_table_of_retries_and_clears_is_what_is_decided(beginning: str) -> N
 
 def test_a_clear_that_hides_behind_lowered_retries_stops_at_another_request() -> None:
     assert "fewer retries by then; where it has, and the run was cleared, another request stops." in PAGES["operators.md"]
-    then = record(RecordState.DELIVERED, retries=2, clears=0)
+    then = record(RecordState.DELIVERED, clears=0)
     assert isinstance(decide(situation(then, fingerprint="other", retries=1, clears=1)), Stop)
     assert isinstance(decide(situation(then, retries=1, clears=1)), Attach)
 

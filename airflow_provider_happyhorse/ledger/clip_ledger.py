@@ -56,7 +56,7 @@ class ClipLedger:
         # Before it had a name, the map index was all that this clip was known by.
         nameless = own.name in ("", self._unnamed)
         # Where nothing tells whether it does, the name counts, and the decision is a person's where the name has no record.
-        goes_on = self._goes_on(own) and not (named is not None and own.may_be_cleared(**self._stamp.of_the_clear))
+        goes_on = self._goes_on(own) and not (named is not None and own.may_be_cleared(self._stamp))
         if goes_on and not _same(own, named):
             self._under_another_name, self._name_is_taken = not nameless or named is not None, named is not None
             self._own_decides = True

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.ledger.stamp import Stamp
 
 PayAgain = Literal["changed_request", "failed_generation", "ambiguous_submit", "unprotected_retry"]
 PAY_AGAIN_WORDS: tuple[PayAgain, ...] = ("changed_request", "failed_generation", "ambiguous_submit", "unprotected_retry")
@@ -53,7 +54,8 @@ class Situation:
     @property
     def perhaps_cleared(self) -> bool:
         """Nothing tells a retry from a clear."""
-        return self.record is not None and self.record.may_be_cleared(max_tries=self.max_tries, retries=self.retries, clears=self.clears)
+        now = Stamp(self.map_index, self.try_number, self.max_tries, self.retries, self.clears)
+        return self.record is not None and self.record.may_be_cleared(now)
 
     @property
     def superseded(self) -> bool:
@@ -152,7 +154,7 @@ def _after_failure(now: Situation, record: Record) -> Decision:
         return _earlier(now, record) or _moved(now, record) or Submit(f"cleared after {record.generation_id} had failed at the service")
     if "failed_generation" in now.pay_again_on:
         why = f"`failed_generation` allows a retry to submit again after {record.generation_id} had failed"
-        return _earlier(now, record) or Submit(why)
+        return _earlier(now, record) or _moved(now, record) or Submit(why)
     return Stop("failed", f"{record.generation_id} ended as failed at the service: {record.detail or 'no reason given'}")
 
 
@@ -192,13 +194,21 @@ def _earlier(now: Situation, record: Record) -> Attach | None:
 
     Also where a person has let another request through since, by ``not_sent`` on the record of this one.
     """
-    known = record.paid().get(now.fingerprint)
+    known = record.others.get(now.fingerprint)
+    # An id that a person has found has no time of submission, and may have been a wrong one.
+    if record.state is RecordState.NOT_SENT and record.fingerprint == now.fingerprint and record.facts.get("submitted_at"):
+        known = record.paid().get(now.fingerprint)
     return Attach(known, f"this very request was submitted before as {known.get('generation_id')}") if known else None
 
 
 def _moved(now: Situation, record: Record) -> Stop | None:
     """Stop where a mapped clip's record is another clip's: what is asked for now may be paid for under another map index."""
-    if now.map_index < 0 or not now.cleared or record.fingerprint == now.fingerprint or record.name in ("", now.name):
+    if (
+        now.map_index < 0
+        or not (now.cleared or now.perhaps_cleared)
+        or record.fingerprint == now.fingerprint
+        or record.name in ("", now.name)
+    ):
         return None
     return Stop("moved", f"{_was(record)} and is now {now.name!r}, another request: {_ROWS_MOVED}")
 

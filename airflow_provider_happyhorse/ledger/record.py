@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from airflow_provider_happyhorse.ledger.stamp import Stamp
+
 FORMAT = 1
 FINGERPRINT_VERSION = "v1"
 #: The vendors' fields that hold the URL of an image.
@@ -54,8 +56,7 @@ class Record:
     :param try_number: of the try that wrote it.
     :param max_tries: ``ti.max_tries`` when it was written. A clear raises it and a retry does not, so another value now is
         evidence of a clear (``clear_task_instances``, Airflow 2.11 to 3.3).
-    :param retries: of the task when it was written, -1 where it was not known.
-    :param clears: of the run by then, -1 where it was not known.
+    :param clears: of the run when it was written, -1 where it was not known.
     :param at: ISO 8601 time of this step.
     :param facts: the flat result of the generation; before there is one, what is known of it without an id.
     :param detail: what is known of an ambiguity, a refusal or a failure.
@@ -75,7 +76,6 @@ class Record:
     detail: str = ""
     sent: Mapping[str, float] = field(default_factory=dict)
     others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    retries: int = -1
     clears: int = -1
 
     @property
@@ -83,9 +83,13 @@ class Record:
         """The service's id, ``""`` before there is one."""
         return str(self.facts.get("generation_id") or "")
 
-    def may_be_cleared(self, *, max_tries: int, retries: int, clears: int) -> bool:
-        """Say whether a clear may hide behind an unchanged ``max_tries``: the run was cleared since, and the task has fewer retries."""
-        return self.max_tries == max_tries and 0 <= retries < self.retries and 0 <= self.clears < clears
+    def may_be_cleared(self, now: Stamp) -> bool:
+        """Say whether a clear may hide behind an unchanged ``max_tries``: the run was cleared since, and the task has fewer retries.
+
+        A clear makes ``max_tries`` the tries so far and the retries, so it was made after try ``max_tries - retries``, if at all.
+        """
+        in_between = self.try_number <= now.max_tries - now.retries < now.try_number
+        return self.max_tries == now.max_tries and now.retries >= 0 and in_between and 0 <= self.clears < now.clears
 
     def step(self, state: RecordState, *, at: str, **changes: Any) -> Record:
         """Return the record of the next step."""
@@ -119,7 +123,6 @@ class Record:
             "map_index": self.map_index,
             "try_number": self.try_number,
             "max_tries": self.max_tries,
-            "retries": self.retries,
             "clears": self.clears,
             "at": self.at,
             "facts": dict(self.facts),
@@ -155,7 +158,6 @@ class Record:
                 facts=_facts(stored),
                 detail=str(stored.get("detail", "")),
                 sent=dict(stored.get("sent") or {}),
-                retries=int(stored.get("retries", -1)),
                 clears=int(stored.get("clears", -1)),
                 others={str(key): dict(value) for key, value in dict(stored.get("others") or {}).items()},
             )

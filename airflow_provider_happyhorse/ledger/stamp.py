@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a try writes into the record of what it does.
+    """What is known of a try.
 
     :param map_index: -1 when not mapped.
     :param try_number: from 1.
@@ -28,7 +28,7 @@ class Stamp:
     @property
     def of_the_clear(self) -> dict[str, Any]:
         """What tells a retry from a clear, as fields of a record."""
-        return {"max_tries": self.max_tries, "retries": self.retries, "clears": self.clears}
+        return {"max_tries": self.max_tries, "clears": self.clears}
 
 
 def stamp_of(context: Mapping[str, Any]) -> Stamp:

@@ -95,7 +95,8 @@ class Attempt:
             raise InvalidArguments(f"task {task_id!r}: {'; '.join(problems)}. Nothing was submitted")
         identity = read_identity(asked, task_id=task_id, map_index=stamp.map_index)
         if inputs is None:
-            clip = read_clip(asked, kind=kind, name=identity.name, settings=settings)[0]
+            # A cap is no part of the request.
+            clip = read_clip(replace(asked, max_credits=None), kind=kind, name=identity.name, settings=settings)[0]
             inputs = clip.request.given() if clip else {"prompt": asked.prompt, "request": asked.request}
         mark = fingerprint(
             kind=kind, service=settings.service.name, base_url=settings.endpoint.base_url, take=identity.take, request=plain_json(inputs)
@@ -120,7 +121,9 @@ class Attempt:
                 named=self.identity.named,
                 map_index=self.stamp.map_index,
                 try_number=self.stamp.try_number,
-                **self.stamp.of_the_clear,
+                max_tries=self.stamp.max_tries,
+                retries=self.stamp.retries,
+                clears=self.stamp.clears,
                 pay_again_on=self.pay_again_on,
             )
         )

@@ -93,7 +93,7 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
                 context,
                 attempt.ledger,
                 fingerprint=attempt.fingerprint,
-                name=attempt.identity.name if attempt.identity.named else "",
+                name=attempt.identity.name if attempt.identity.named and not attempt.identity.take else "",
                 looks=LOOKS if self._turn is None else 1,
                 sleep=self._sleep_before_looking,
             )
@@ -201,8 +201,6 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         record = attempt.record
         assert record is not None  # noqa: S101  there is nothing to attach to without one
         known = {**attempt.known(attach.facts), "reused": True}
-        # An id that a person has found comes without a time.
-        known["submitted_at"] = known["submitted_at"] or record.at or timestamp()
         self.log.info("[%s] %s, %s; nothing is paid again", known["name"], attach.why, money(known))
         delivered = record.state is RecordState.DELIVERED and known["state"] == "succeeded"
         renewed = attempt.renewed(record, known, at=timestamp())
@@ -213,9 +211,10 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
             raise GenerationUnreachable(f"[{known['name']}] {why}") from problem
         self._push(context, known)
         tell_other_rows(context, attempt.ledger, renewed)
-        # Whoever submitted it may have died before this.
-        submitted, prompt = {**known, "state": "in_progress"}, str((known.get(REQUEST_KEY) or {}).get("prompt") or "")
-        note_spend(self._spend_log(context, attempt), submitted, at=known["submitted_at"], prompt=prompt, log=self.log)
+        if known["submitted_at"]:
+            # Whoever submitted it may have died before this. An id that a person has found comes without a time, and is noted when it ends.
+            submitted, prompt = {**known, "state": "in_progress"}, str((known.get(REQUEST_KEY) or {}).get("prompt") or "")
+            note_spend(self._spend_log(context, attempt), submitted, at=known["submitted_at"], prompt=prompt, log=self.log)
         if delivered:
             return self._deliver(context, known)
         claim(attempt.ledger, attempt.hook.service, generation_id=known["generation_id"], name=known["name"], log=self.log)

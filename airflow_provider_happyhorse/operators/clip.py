@@ -148,7 +148,7 @@ def read_name(name: Any) -> tuple[str, list[str]]:
         return "", []
     if isinstance(name, bool) or not isinstance(name, (str, int, float, Decimal, date, UUID)):
         return "", [f"`name` must be text, not {name!r}"]
-    shown = str(number(name)) if isinstance(name, (float, Decimal)) else str(name).strip()
+    shown = _as_text(name)
     if len(shown) > LONGEST_NAME or not shown.isprintable():
         return "", [f"`name` must be at most {LONGEST_NAME} printable characters, not {shown[:40]!r}"]
     return shown, []
@@ -158,7 +158,14 @@ def read_take(take: Any) -> str:
     """Return the take as text, ``""`` for none: a table that has an empty cell elsewhere tells 2 as 2.0."""
     if is_unset(take):
         return ""
-    return str(number(take)) if isinstance(take, (float, Decimal)) else str(take).strip()
+    return _as_text(take)
+
+
+def _as_text(cell: Any) -> str:
+    try:
+        return str(number(cell)) if isinstance(cell, (float, Decimal)) else str(cell).strip()
+    except ValueError:  # beyond all numbers that we send
+        return str(cell)
 
 
 def read_pay_again_on(words: Any) -> tuple[frozenset[PayAgain], list[str]]:

@@ -62,7 +62,7 @@ class Submission:
         self._clip, self._hook, self._ledger, self._log, self._sleep = clip, hook, ledger, log, sleep
         self._spend, self._clock, self._turn = spend, clock, turn
         self._doubtful = previous if previous and previous.state in (RecordState.INTENT, RecordState.AMBIGUOUS) else None
-        self._record = Record(
+        self._record = self._unsent = Record(
             state=RecordState.NOT_SENT,
             fingerprint=fingerprint,
             name=clip.name,
@@ -127,7 +127,7 @@ class Submission:
         call = self._hook.service.submit(self._clip.request)
         with held_signals():
             # No POST unless this write succeeds: it is all that the next try has, should this one die.
-            begin = self._clock()
+            begin, self._record = self._clock(), self._unsent
             try:
                 sent = {"opened": time.time(), "request_timeout": self._hook.settings.endpoint.request_timeout}
                 self._write(RecordState.INTENT, detail="", facts=self.facts(), sent=sent)
@@ -140,14 +140,13 @@ class Submission:
                 # This try was frozen; meanwhile another may have taken over, and a person may have been told that nothing was sent.
                 self._take_back(f"frozen for {frozen:.0f} s before it was sent")
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted: {frozen:.0f} s went by between intent and sending; a retry looks")
-            self._doubtful = None
             try:
                 generation = self._hook.send(call)
             except (Unreachable, RateLimited) as error:
-                self._keep(RecordState.NOT_SENT, detail=str(error), sent={})
+                self._take_back(str(error))
                 raise
             except Rejected as error:
-                self._keep(RecordState.NOT_SENT, detail=str(error), sent={})
+                self._take_back(str(error))
                 why = f"{self._hook.service.name} refused it, nothing was paid: {error}"
                 raise NotSubmitted(f"[{self._clip.name}] {why}. Repair what it names and clear this task") from error
             except Exception as error:
@@ -155,7 +154,7 @@ class Submission:
             return self._submitted(generation)
 
     def _take_back(self, why: str) -> None:
-        """Undo an intent before anything was sent: an earlier submission of unknown fate is as unknown as before."""
+        """Undo an intent by which nothing was submitted: an earlier submission of unknown fate is as unknown as before."""
         if self._doubtful is None:
             self._keep(RecordState.NOT_SENT, detail=why, sent={})
         else:

@@ -248,10 +248,11 @@ class TestWhatAPersonWrote:
 class TestARunThatWasClearedWhileTheTaskLostRetries:
     """``max_tries`` may be the same after such a clear, so nothing tells it from a retry."""
 
-    NOW: ClassVar[dict[str, Any]] = {"max_tries": 2, "retries": 0, "clears": 1}
+    #: One try and one retry before, two tries and none now.
+    NOW: ClassVar[dict[str, Any]] = {"try_number": 2, "max_tries": 1, "retries": 0, "clears": 1}
 
     def decided(self, now: dict[str, Any], **then: Any) -> Decision:
-        return decide(situation(record("submitted", **{"retries": 1, "clears": 0, **then}), **{**self.NOW, **now}))
+        return decide(situation(record("submitted", **{"max_tries": 1, "clears": 0, **then}), **{**self.NOW, **now}))
 
     def test_goes_on_with_the_same_request(self) -> None:
         assert outcome(self.decided(SAME)) == "attach vA"
@@ -269,11 +270,16 @@ class TestARunThatWasClearedWhileTheTaskLostRetries:
 
     @pytest.mark.parametrize(
         "told",
-        [{"retries": 1}, {"retries": 2}, {"retries": -1}, {"clears": 0}, {"clears": -1}],
+        [{"retries": 1}, {"retries": -1}, {"clears": 0}, {"clears": -1}, {"try_number": 1}],
         ids=lambda told: f"unless {told}",
     )
     def test_is_a_retry_where_one_of_the_two_is_not_so(self, told: dict[str, Any]) -> None:
         assert outcome(self.decided({**CHANGED, **told})) == "attach vA"
 
     def test_is_a_retry_for_a_record_that_does_not_say(self) -> None:
-        assert outcome(self.decided(CHANGED, retries=-1, clears=-1)) == "attach vA"
+        assert outcome(self.decided(CHANGED, clears=-1)) == "attach vA"
+
+    def test_stops_at_another_row_that_was_not_sent(self) -> None:
+        then = record("not_sent", max_tries=1, clears=0, map_index=0)
+        assert outcome(decide(situation(then, **{**self.NOW, **CHANGED, "map_index": 0, "name": "pot"}))) == "stop: moved"
+        assert outcome(decide(situation(then, **{**self.NOW, **CHANGED, "map_index": 0}))) == "submit"

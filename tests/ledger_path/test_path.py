@@ -18,7 +18,11 @@ from tests.ledger_path.test_objects import LOST, RACERS, WON, in_processes, in_t
 Ledgers = Callable[..., PathLedger]
 FOLDER = "ledger/campaign/scheduled__2026-11-20T00%3A00%3A00%2B00%3A00/clips/"
 INTENT = Record(RecordState.INTENT, "v1:a", "kettle", -1, 1, 2, "2026-11-20T10:00:00+00:00")
-SUBMITTED = INTENT.step(RecordState.SUBMITTED, at="2026-11-20T10:00:02+00:00", facts={"generation_id": "v-1", "state": "in_progress"})
+SUBMITTED = INTENT.step(
+    RecordState.SUBMITTED,
+    at="2026-11-20T10:00:02+00:00",
+    facts={"generation_id": "v-1", "state": "in_progress", "submitted_at": "2026-11-20T10:00:02+00:00"},
+)
 
 
 def add(objects: ObjectStore, key: str, value: Any) -> None:

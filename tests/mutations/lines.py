@@ -59,14 +59,14 @@ LINES = (
     Line(
         "what nobody has received is noted as that",
         "operators/submission.py",
-        "except (Unreachable, RateLimited) as error:\n                self._keep(RecordState.NOT_SENT, detail=str(error), sent={})",
+        "except (Unreachable, RateLimited) as error:\n                self._take_back(str(error))",
         "except (Unreachable, RateLimited):",
         f"{_PAYING}::TestWhatTheServiceAnswers::test_nobody_there_is_no_submission",
     ),
     Line(
         "what the service has refused is noted as that",
         "operators/submission.py",
-        "except Rejected as error:\n                self._keep(RecordState.NOT_SENT, detail=str(error), sent={})",
+        "except Rejected as error:\n                self._take_back(str(error))",
         "except Rejected as error:",
         f"{_PAYING}::TestWhatTheServiceAnswers::test_a_refusal_costs_nothing_and_stops_the_retries[sk-wrong-happy-horse.ai]",
     ),

@@ -4,6 +4,7 @@ delivered as another clip or stopped for nothing.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -13,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, GenerationFailed, NotAcceptedYet, SubmissionStopped
+from airflow_provider_happyhorse.exceptions import (
+    AmbiguousSubmission,
+    GenerationFailed,
+    GenerationUnreachable,
+    NotAcceptedYet,
+    NotSubmitted,
+    SubmissionStopped,
+)
 from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 from airflow_provider_happyhorse.ledger.objects import component
 from airflow_provider_happyhorse.ledger.record import fingerprint
@@ -21,7 +29,7 @@ from airflow_provider_happyhorse.operators import submission
 from airflow_provider_happyhorse.operators.attempt import plain_json
 from airflow_provider_happyhorse.operators.reconciliation import SETTLING, STALE_INTENT
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK, Task
+from tests.operators.task_instances import QUICK, Task, event_of
 
 Tasks = Callable[..., Task]
 FAILS = "a kettle [emulator: fail=moderation]"
@@ -69,6 +77,17 @@ class TestFewerRetriesAndARowOnTop:
         assert "fewer retries than it had" in str(stopped)
         assert 'set {"state": "not_sent", "name": "new"} in the ledger folder' in str(stopped)
         assert emulator.charged() == 3
+
+    def test_stop_also_where_they_went_while_the_clip_was_waiting(self, on_path: Tasks, emulator: EmulatorProcess) -> None:
+        first = on_path(prompt=None, map_index=0, retries=1)
+        waiting = first.deferred(request=row("a"))
+        first.retries = 0
+        first.resume(event_of(waiting.trigger))
+        first.clear_number = 1
+        first.clear()
+        with pytest.raises(SubmissionStopped, match="fewer retries than it had"):
+            first.run(request=row("new"), deferrable=False)
+        assert emulator.charged() == 1
 
     def test_stop_where_only_map_indices_are_known(self, task: Tasks, emulator: EmulatorProcess) -> None:
         from tests.operators.task_instances import Store
@@ -136,6 +155,60 @@ def test_an_intent_that_is_taken_back_leaves_the_doubt_before_it(on_path: Tasks,
     with pytest.raises(AmbiguousSubmission):
         running.run(pay_again_on="")
     assert emulator.charged() == 1
+
+
+def test_a_refusal_leaves_the_doubt_before_it(task: Tasks, emulator: EmulatorProcess) -> None:
+    emulator.fault("reset_after", method="POST")
+    emulator.fault("server_error", path="/api/v1/videos", times=None)
+    running = task()
+    with pytest.raises(AmbiguousSubmission):
+        running.run()
+    emulator.fault("unauthorized", method="POST")
+    with pytest.raises(NotSubmitted):
+        running.run(pay_again_on="ambiguous_submit")
+    running.clear()
+    with pytest.raises(AmbiguousSubmission):
+        running.run(pay_again_on="")
+    assert emulator.charged() == 1
+
+
+class TestAWrongIdThatIsTakenBack:
+    def test_is_forgotten_in_airflows_store(self, task: Tasks, emulator: EmulatorProcess) -> None:
+        emulator.fault("reset_before", method="POST")
+        running = task()
+        with pytest.raises(AmbiguousSubmission):
+            running.run()
+        for changes in ({"state": "submitted", "generation_id": "typo"}, {"state": "not_sent"}):
+            running.store.edit(**changes)  # type: ignore[union-attr]  # it has one
+            running.clear()
+            if changes["state"] == "submitted":
+                with pytest.raises(GenerationUnreachable, match="does not know typo"):
+                    running.run()
+        assert running.run()["state"] == "succeeded"
+        assert emulator.charged() == 1
+
+    def test_is_forgotten_on_a_path(self, on_path: Tasks, emulator: EmulatorProcess, ledger: Path) -> None:
+        emulator.fault("reset_before", method="POST")
+        running = on_path()
+        with pytest.raises(AmbiguousSubmission):
+            running.run()
+        (own,) = ledger.glob("ledger/*/*/*/-1")
+        for changes in ({"state": "submitted", "generation_id": "typo"}, {"state": "not_sent", "others": {}}):
+            (own / f"{len(list(own.glob('*.json'))) + 1:06d}.json").write_text(json.dumps(changes))
+            running.clear()
+            if changes["state"] == "submitted":
+                with pytest.raises(GenerationUnreachable, match="does not know typo"):
+                    running.run()
+        assert running.run()["state"] == "succeeded"
+        assert not list(ledger.glob("spend/*/*/*/typo*"))
+        assert emulator.charged() == 1
+
+
+def test_a_cap_is_no_part_of_the_request(task: Tasks, emulator: EmulatorProcess) -> None:
+    running = task()
+    first = running.run(max_credits=50)
+    running.clear()
+    assert running.run(rendered={"max_credits": ""})["generation_id"] == first["generation_id"]
 
 
 def test_whoever_goes_on_with_a_submission_writes_it_into_the_spend_log(
