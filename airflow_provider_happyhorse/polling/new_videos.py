@@ -138,7 +138,8 @@ class NewVideos:
             if time is not None and now - time > LONGEST:
                 self.unknown(generation_id)
                 self._known[generation_id] = time
-        times = [time for row in rows if (time := created(row)) is not None]
+        # What is said to be created in the future tells nothing of what is old.
+        times = [time for row in rows if (time := created(row)) is not None and time <= now + LAG]
         if times:
             # Whoever began with `since` may have begun with a list that ends before it.
             reached = min([*(time for time in self._open.values() if time is not None), max(times)]) - LAG

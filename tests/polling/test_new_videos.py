@@ -75,6 +75,14 @@ class TestWhatIsNew:
         assert looked(news, row("c", "done", at=None), row("b", "done", at=None), row("a", "done", at=None)) == ["b", "c"]
         assert looked(news, row("c", "done", at=None), row("b", "done", at=None), row("a", "done", at=None)) == []
 
+    def test_one_that_says_it_is_from_the_future_silences_nobody(self) -> None:
+        news = NewVideos()
+        assert looked(news, row("ahead", "done", at=365 * 86_400)) == []
+        for hour in range(1, 5):
+            assert looked(
+                news, row("ahead", "done", at=365 * 86_400), row(f"n{hour}", "done", at=hour * 3600.0), now=hour * 3600.0 + 60
+            ) == [f"n{hour}"]
+
     def test_one_that_appears_late_is_new_within_the_lag(self) -> None:
         news = NewVideos()
         looked(news, row("newest", "done", at=LAG))
