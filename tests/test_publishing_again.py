@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import os
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_happyhorse.exceptions import PublishRefused
+from airflow_provider_happyhorse.exceptions import PublishFailed, PublishRefused
 from airflow_provider_happyhorse.publishing.publish import DownloadRules, publish
 from airflow_provider_happyhorse.publishing.sidecar import read_sidecar
 from tests.cdn import Cdn, whole
@@ -140,6 +142,47 @@ class TestOverwriting:
                 run([cdn.url()], tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
         assert (tmp_path / "x.mp4").read_bytes() == VIDEO
         assert json.loads((tmp_path / "x.mp4.json").read_text())["generation_id"] == "n1"
+
+    def test_a_storage_that_fails_leaves_the_older_video_its_story(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        replace = os.replace
+
+        def full(source: str, target: str) -> None:
+            if str(target).endswith(".mp4"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            replace(source, target)
+
+        with Cdn(whole(VIDEO), whole(OTHER), whole(OTHER)) as cdn:
+            run([cdn.url()], tmp_path / "x.mp4", generation_id="n1")
+            story = (tmp_path / "x.mp4.json").read_bytes()
+            monkeypatch.setattr(os, "replace", full)
+            with pytest.raises(PublishFailed, match="No space left"):
+                run([cdn.url()], tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
+            monkeypatch.undo()
+            assert files(tmp_path) == ["x.mp4", "x.mp4.json"]
+            assert (tmp_path / "x.mp4").read_bytes() == VIDEO
+            assert (tmp_path / "x.mp4.json").read_bytes() == story
+            run([cdn.url()], tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
+        assert json.loads((tmp_path / "x.mp4.json").read_text())["generation_id"] == "n2"
+
+    def test_a_storage_that_fails_after_the_first_of_two_leaves_no_story_of_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        replace = os.replace
+
+        def full(source: str, target: str) -> None:
+            if str(target).endswith("x-2.mp4"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            replace(source, target)
+
+        with Cdn(*[whole(VIDEO)] * 2, *[whole(OTHER)] * 4) as cdn:
+            run([cdn.url()] * 2, tmp_path / "x.mp4", generation_id="n1")
+            monkeypatch.setattr(os, "replace", full)
+            with pytest.raises(PublishFailed, match="No space left"):
+                run([cdn.url()] * 2, tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
+            monkeypatch.undo()
+            assert files(tmp_path) == ["x-1.mp4", "x-2.mp4"]
+            run([cdn.url()] * 2, tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
+        assert files(tmp_path) == ["x-1.mp4", "x-2.mp4", "x.mp4.json"]
 
     @pytest.mark.parametrize("stored", [b"", b"{", b"[]", b'{"schema": 2, "generation_id": "n92abc"}', b'{"mine": true}', b" " * 2_000_000])
     def test_a_file_that_is_no_sidecar_of_ours_is_not_replaced(self, tmp_path: Path, stored: bytes) -> None:

@@ -9,6 +9,7 @@ an object that it does not describe, unless a writer is killed in that last mome
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -79,11 +80,20 @@ class UnderTheName:
         """
         older: Sequence[PublishedFile] = ()
         if self._overwrite:
-            older = self._remove_older_story()
+            story, before = self._store.read(self._place.sidecar, at_most=LONGEST + 1), self._store.stamp(ready[0].path)
+            # A kill before the new one would leave another video's beside this one.
+            self._store.remove(self._place.sidecar)
+            try:
+                first = [self._commit(item) for item in ready[:1]]
+            except BaseException:
+                self._tell_again(story, untouched=lambda: self._store.stamp(ready[0].path) == before)
+                raise
+            older = self._remove_older_pictures(story)
+            stamps = first + [self._commit(item) for item in ready[1:]]
         else:
             for item in ready:  # all before any, so that a conflict in the second leaves no first
                 self._same_or_absent(item)
-        stamps = [self._commit(item) for item in ready]
+            stamps = [self._commit(item) for item in ready]
         self._remove_older_files(older, {item.path for item in ready})
         # After the videos, which they may not hold up, and before the sidecar, which names them.
         files = [item.published(self._pictures(item, stamp)) for item, stamp in zip(ready, stamps, strict=True)]
@@ -114,13 +124,23 @@ class UnderTheName:
             return NONE
         return self._previews.publish(item.upload, stem=item.stem, still_there=lambda: self._store.stamp(item.path) == stamp)
 
-    def _remove_older_story(self) -> Sequence[PublishedFile]:
-        """Remove the sidecar and its pictures, or a kill before the new ones would leave another video's beside this one; return its files.
+    def _tell_again(self, story: bytes | None, *, untouched: Callable[[], bool]) -> None:
+        """Put the older sidecar back where what it tells of was not replaced, unless somebody else has written one since.
+
+        How the publication has failed is said by the caller; that this fails too tells nothing more.
+        """
+        with suppress(StorageUnavailable, ObjectExists):
+            if story is None or len(story) > LONGEST or not untouched():
+                return
+            with self._store.upload(self._place.sidecar) as upload:
+                upload.write(story)
+                upload.commit(self._place.sidecar, overwrite=False, content_type="application/json")
+
+    def _remove_older_pictures(self, stored: bytes | None) -> Sequence[PublishedFile]:
+        """Remove the pictures that an older sidecar names; return its files.
 
         Of what a sidecar may name, only what has a name that we give is ours.
         """
-        stored = self._store.read(self._place.sidecar, at_most=LONGEST + 1)
-        self._store.remove(self._place.sidecar)
         try:
             named = read_sidecar(stored).files if stored else ()
         except NotASidecar:
