@@ -87,7 +87,7 @@ def with_generation(known: Mapping[str, Any], generation: Generation, *, seen_at
     result = {**known, "generation_id": generation.generation_id, "state": generation.state.value}
     result["result_urls"] = list(generation.result_urls) if sum(map(len, generation.result_urls)) <= LONGEST_URLS else []
     if generation.credits is not None:
-        result["credits"] = _whole(generation.credits)
+        result["credits"] = whole(generation.credits)
     if generation.state.ended:
         result["completed_at"] = known.get("completed_at") or seen_at
     return result
@@ -156,11 +156,12 @@ def money(known: Mapping[str, Any]) -> str:
     """Return what a generation cost, as far as anyone knows: ``200 credits (happyhorse.app)``."""
     service = known.get("service") or "unknown service"
     if known.get("credits") is not None:
-        return f"{_whole(known['credits'])} credits ({service})"
+        return f"{whole(known['credits'])} credits ({service})"
     if known.get("credits_estimated") is not None:
         return f"about {known['credits_estimated']} credits ({service}, estimated)"
     return f"an unknown number of credits ({service})"
 
 
-def _whole(credits_taken: float) -> float:
+def whole(credits_taken: float) -> float:
+    """Return credits without a fraction that is none, as tables and people write them."""
     return int(credits_taken) if float(credits_taken).is_integer() else credits_taken

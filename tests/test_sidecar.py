@@ -83,11 +83,14 @@ class TestRuns:
         with dag("sidecar_by_id") as made:
             generate = HappyHorseGenerateVideoOperator(task_id="generate", request={"prompt": "a kettle", "duration": 3})
             HappyHorsePublishOperator(task_id="publish", generation=generate.output["generation_id"], destination=f"file://{tmp_path}/")
-        run_dag(made)
+        result = run_dag(made).xcom("generate")
 
         document = sidecar(tmp_path)
         assert document["request_from"] == told
         assert (document["request"] or {}).get("prompt") == (told and "a kettle")
+        # What else it told is kept, too.
+        assert document["credits"] == result["credits"] is not None
+        assert document["duration"] == (3 if told else None)
 
     def test_what_was_published_can_be_published_again_by_the_connection_it_was_made_with(
         self, connect: Callable[..., str], tmp_path: Path

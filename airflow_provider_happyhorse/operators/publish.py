@@ -13,7 +13,7 @@ from airflow_provider_happyhorse.exceptions import GenerationUnreachable, Invali
 from airflow_provider_happyhorse.operators.destination import destination_problems
 from airflow_provider_happyhorse.operators.downstream import TellsDownstream
 from airflow_provider_happyhorse.operators.literals import is_literal
-from airflow_provider_happyhorse.results import REQUEST_KEY, fitted, kind_of, read_reference
+from airflow_provider_happyhorse.results import REQUEST_KEY, fitted, kind_of, read_reference, whole
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -112,18 +112,15 @@ def publish_result(
         raise PublishFailed(f"task {ti.task_id!r}: {problem}; nothing was published, and a retry looks again") from problem
     except ValueError as problem:
         raise InvalidArguments(f"task {ti.task_id!r}: {problem}") from problem
-    echo: dict[str, Any] = {}
-    generation = {"service": settings.service.name, **known}
-    if not generation.get(REQUEST_KEY):
-        # No XCom carries the request. Filled if the service is asked for URLs, and never asked for on its account: that would cost a
-        # request of the budget per video.
-        generation |= {REQUEST_KEY: echo, "request_from": "service"}
+    # Filled if the service is asked for URLs, and never asked for on its account: that would cost a request of the budget per video.
+    told: dict[str, Any] = {}
     return publish(
-        generation,
+        {"service": settings.service.name, **known},
         destination=destination,
         if_exists=if_exists,
         where=Where(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index if ti.map_index is not None else -1),
-        fresh_urls=_fresh_urls(hook, known, echo),
+        fresh_urls=_fresh_urls(hook, known, told),
+        told=told,
         guard=rules,
         now=lambda: datetime.now(UTC),
         log=log,
@@ -158,10 +155,10 @@ def _limit(option: str, usual: float, read: Callable[[str], float]) -> float:
     return limit
 
 
-def _fresh_urls(hook: HappyHorseHook, known: Mapping[str, Any], echo: dict[str, Any]) -> Callable[[], Sequence[str]]:
+def _fresh_urls(hook: HappyHorseHook, known: Mapping[str, Any], told: dict[str, Any]) -> Callable[[], Sequence[str]]:
     """Return the question for fresh URLs, which a publish asks only when it has none or they have expired.
 
-    :param echo: takes the request that the answer repeats (documented at happyhorse.app).
+    :param told: takes what else the answer tells: the credits, and the request where it is repeated (documented at happyhorse.app).
     """
     generation_id = str(known["generation_id"])
 
@@ -175,7 +172,10 @@ def _fresh_urls(hook: HappyHorseHook, known: Mapping[str, Any], echo: dict[str, 
         if not generation.result_urls:
             why = generation.error or f"it is {generation.raw_status!r} and has no result URL"
             raise PublishRefused(f"{generation_id} has nothing to publish: {why}")
-        echo.update(generation.request)
+        told.update({key: generation.request.get(key) for key in ("model", "duration", "aspect_ratio")})
+        told["credits"] = whole(generation.credits) if generation.credits is not None else None
+        if generation.request:
+            told.update({REQUEST_KEY: generation.request, "request_from": "service"})
         return generation.result_urls
 
     return ask

@@ -44,6 +44,7 @@ def publish(
     guard: DownloadRules,
     now: Callable[[], datetime],
     log: TaskLog,
+    told: Mapping[str, Any] | None = None,
     previews: PreviewRules | None = None,
 ) -> dict[str, Any]:
     """Publish a generation and return what the publish operator returns; publishing the same one again changes nothing.
@@ -55,6 +56,7 @@ def publish(
     :param if_exists: ``skip``: the same generation is a no-op, anything else under the name is refused. ``overwrite``: it is replaced.
     :param fresh_urls: asks the service for the result's URLs; called at most once, when there are none or one has expired.
     :param now: the current time, aware.
+    :param told: filled by ``fresh_urls`` with what else the service tells; for the sidecar, where ``generation`` lacks it.
     :param previews: also publish a poster and an animated preview beside every video; what goes wrong with them is a warning.
     :raises PublishRefused: trying again changes nothing (not a video, refused address, name taken, too large, nothing there, ...).
     :raises PublishFailed: the network, the CDN or the storage failed; a retry may help and costs no credits.
@@ -69,7 +71,7 @@ def publish(
         place = FinalNames.of(locate(destination), generation, where)
         overwrite = if_exists == "overwrite"
         pictures = Previews(previews, place.store, overwrite=overwrite, warn=lambda why: log.warning("%s is published %s", label, why))
-        name = UnderTheName(generation, place, where, pictures, overwrite=overwrite)
+        name = UnderTheName(generation, place, where, pictures, told={} if told is None else told, overwrite=overwrite)
         publication = _Publication(generation, place, name, fresh_urls, guard)
         document, already_there = publication.run(now)
     except (Refused, PublishRefused, ResultRefused) as error:

@@ -53,12 +53,22 @@ class UnderTheName:
     """What stands under one generation's final names, and what may be put there.
 
     :param generation: the flat result of the step before.
+    :param told: what the service has told since, for what the result lacks.
     :param previews: makes the pictures of videos.
     :param overwrite: whether anything else under the names may be replaced.
     """
 
-    def __init__(self, generation: Mapping[str, Any], place: FinalNames, where: Where, previews: Previews, *, overwrite: bool) -> None:
-        self._generation = generation
+    def __init__(
+        self,
+        generation: Mapping[str, Any],
+        place: FinalNames,
+        where: Where,
+        previews: Previews,
+        *,
+        told: Mapping[str, Any],
+        overwrite: bool,
+    ) -> None:
+        self._generation, self._told = generation, told
         self._place = place
         self._store = place.store
         self._where = where
@@ -98,7 +108,12 @@ class UnderTheName:
         # After the videos, which they may not hold up, and before the sidecar, which names them.
         files = [item.published(self._pictures(item, stamp)) for item, stamp in zip(ready, stamps, strict=True)]
         published_at = now().astimezone(UTC).isoformat(timespec="seconds")
-        document: Mapping[str, Any] = new_sidecar(self._generation, files, where=self._where, published_at=published_at)
+        # No XCom carries the request; where the result has it, whoever submitted it says so.
+        lacks = {key: value for key, value in self._told.items() if self._generation.get(key) is None}
+        if self._generation.get("request"):
+            lacks.pop("request_from", None)
+        generation = {**self._generation, **lacks}
+        document: Mapping[str, Any] = new_sidecar(generation, files, where=self._where, published_at=published_at)
         mine = encoded(document)
         already_there = False
         with self._store.upload(self._place.sidecar) as upload:
