@@ -75,13 +75,17 @@ class MappedClips:
 
         :raises InvalidArguments: nothing was submitted.
         """
-        if context["ti"].map_index is None or context["ti"].map_index < 0 or str(self.destination).endswith("/"):
-            return
-        dag = context.get("dag")
-        written = dag.get_task(self.task_id) if dag is not None else None
-        # An operator that is mapped itself may get a destination per clip from `.expand`; what is in `.partial` is the same for all.
-        in_partial = getattr(written, "partial_kwargs", None)
-        given_to_all = written is not None and (in_partial is None or "destination" in in_partial)
-        if self._same_for_every_clip and given_to_all:
+        if self._same_for_every_clip and is_given_to_all(context, task_id=self.task_id, destination=self.destination):
             why = f"`destination` {self.destination!r} is one object, and every mapped clip would go there; name a folder, ending in /"
             raise InvalidArguments(f"task {self.task_id!r}: {why}. Nothing was submitted")
+
+
+def is_given_to_all(context: Context, *, task_id: str, destination: Any) -> bool:
+    """Say whether every task instance of a mapped task has this exact object as its destination, if it is no template."""
+    if context["ti"].map_index is None or context["ti"].map_index < 0 or str(destination).endswith("/"):
+        return False
+    dag = context.get("dag")
+    written = dag.get_task(task_id) if dag is not None else None
+    # An operator that is mapped itself may get a destination per clip from `.expand`; what is in `.partial` is the same for all.
+    in_partial = getattr(written, "partial_kwargs", None)
+    return written is not None and (in_partial is None or "destination" in in_partial)

@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_happyhorse.exceptions import GenerationTimeout, InvalidArguments, NotAcceptedYet, PublishFailed
-from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator
+from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator, HappyHorsePublishOperator
 from tests.dag_runs import run_dag
 from tests.emulator_process import EmulatorProcess
 from tests.operators.task_instances import QUICK, Task, event_of, killed_while_waiting
@@ -82,14 +82,18 @@ class TestAnExactDestination:
             HappyHorseGenerateVideoOperator.partial(task_id="own", prompt=QUICK).expand(
                 destination=[f"{tmp_path}/first.mp4", f"{tmp_path}/second.mp4"]
             )
-            HappyHorseGenerateVideoOperator.partial(task_id="named", destination=f"{tmp_path}/{{{{ ti.map_index }}}}.mp4").expand(
+            named = HappyHorseGenerateVideoOperator.partial(task_id="named", destination=f"{tmp_path}/{{{{ ti.map_index }}}}.mp4").expand(
                 request=rows
             )
             assert same
+            HappyHorsePublishOperator.partial(task_id="over", destination=f"{tmp_path}/over.mp4", if_exists="overwrite").expand(
+                generation=named.output
+            )
         run = run_dag(dag)
         assert run.states("same") == ["failed", "failed"]
         assert run.states("own") == ["success", "success"]
         assert run.states("named") == ["success", "success"]
+        assert run.states("over") == ["failed", "failed"]
         assert emulator.charged() == 4
         assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["0.mp4", "1.mp4", "first.mp4", "second.mp4"]
 
