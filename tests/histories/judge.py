@@ -77,10 +77,11 @@ class Judge:
         """Take note of a step that is stored."""
         state, paid = value["state"], value["facts"].get("generation_id")
         mine = [decision for decision in self.decisions if decision.by is by and decision.open]
-        if state == "intent" and not any(not decision.sent for decision in mine):
+        if (state == "intent" and all(decision.sent for decision in mine)) or (state == "not_sent" and not mine):
+            # Who writes that nothing was sent had decided to send, though the intent may not have been stored.
             self.decides(by)
         if state == "not_sent":
-            for decision in mine:
+            for decision in [one for one in self.decisions if one.by is by and one.open]:
                 decision.refused = True
                 if decision.job:
                     self.complaints.append(f"recorded as not sent, and it is paid for: {decision}")
@@ -88,6 +89,9 @@ class Judge:
             decision = self.of(paid)
             decision.known = True
             decision.failed |= state == "failed"
+            if not isinstance(decision.clip, tuple):
+                # It was paid for before the rows had names, and has one now: renamed, it is another clip.
+                decision.clip = by.world.clip(by)
             self.gone_on[by.world.clip(by)] = self.gone_on[by.index] = decision
             if (decision.by.index, decision.by.number) != (by.index, by.number):
                 self.cleared.discard(by.index)

@@ -221,8 +221,9 @@ class World:
         """Let some minutes pass, as the messages ask for."""
         for instance in self.instances:
             for one in instance.tries:
-                one.dies()
-                self.settle(instance, one)
+                if one.alive:
+                    one.dies()
+                    self.settle(instance, one)
 
     # What is there.
 
