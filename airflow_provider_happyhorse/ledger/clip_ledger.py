@@ -6,7 +6,7 @@ name, say with ``take="{{ ti.try_number }}"``, is still a retry, so the task ins
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +38,8 @@ class ClipLedger:
         self._under_another_name = False
         self._name_is_taken = False
         self._own_decides = False
-        #: What was paid for under this map index, by whatever clip.
-        self._paid_here: Mapping[str, Mapping[str, Any]] = {}
+        #: What was submitted under this map index, by whatever clip; what is in doubt of it has no id.
+        self._submitted_here: Mapping[str, Mapping[str, Any]] = {}
 
     def read(self) -> Record | None:
         """Return the record that decides about this try.
@@ -49,7 +49,7 @@ class ClipLedger:
         """
         own = self._own.read()
         named = self._clip.read() if self._clip is not None else own
-        self._paid_here = own.paid() if own is not None else {}
+        self._submitted_here = own.submitted() if own is not None else {}
         self._under_another_name = self._name_is_taken = self._own_decides = False
         if self._clip is None or own is None:
             return named or self._before.read()
@@ -57,7 +57,7 @@ class ClipLedger:
         nameless = own.name in ("", self._unnamed)
         # Where nothing tells whether it does, the name counts, and the decision is a person's where the name has no record.
         goes_on = self._goes_on(own) and not (named is not None and own.may_be_cleared(self._stamp))
-        if goes_on and not _same(own, named):
+        if goes_on and not _same(own, named, self._clip.resolved):
             self._under_another_name, self._name_is_taken = not nameless or named is not None, named is not None
             self._own_decides = True
             return own
@@ -77,8 +77,8 @@ class ClipLedger:
         sends = record.state is RecordState.INTENT
         if sends and self._name_is_taken:
             raise LedgerConflict(f"the name {record.name!r} has a record of another submission by now")
-        # What another clip has paid for under this map index may be on record nowhere else, if its name came later.
-        others = {mark: facts for mark, facts in self._paid_here.items() if mark != record.fingerprint}
+        # What another clip has submitted under this map index may be on record nowhere else, if its name came later.
+        others = {mark: facts for mark, facts in self._submitted_here.items() if mark != record.fingerprint}
         kept = replace(record, others={**others, **record.others})
         if self._clip is not None and (sends or not self._under_another_name):
             self._clip.write(record)
@@ -95,6 +95,13 @@ class ClipLedger:
         ledger = self._clip or self._own
         return ledger.claim(service, generation_id, ledger.clip)
 
+    def of_the_task(self) -> Iterator[Record]:
+        """Give the records of all clips of this task in this run.
+
+        :raises ObjectsUnavailable: the storage does not tell.
+        """
+        return self._own.of_the_task()
+
     def _paid_before_the_path(self) -> Record | None:
         """Return what this map index paid for before there was a path; whatever else it was up to, its own records tell better."""
         earlier = self._before.read()
@@ -108,12 +115,16 @@ class ClipLedger:
         return by_a_person or (own.max_tries == self._stamp.max_tries and own.state is not RecordState.NOT_SENT)
 
 
-def _same(own: Record, named: Record | None) -> bool:
+def _same(own: Record, named: Record | None, resolved: Record | None) -> bool:
     """Say whether both records are about one submission: a try writes the name's first and may die before it writes its own.
 
-    What a person has added under the name says neither request nor map index, and is meant to count.
+    :param resolved: what a person's step under the name is about. It says neither request nor map index.
     """
-    if named is None or not named.fingerprint:
-        return named is not None
+    if named is None:
+        return False
+    if not named.fingerprint:
+        named = replace(resolved, facts=named.facts) if resolved is not None else named
+    if not named.fingerprint:
+        return True
     one_submission = (named.map_index, named.fingerprint) == (own.map_index, own.fingerprint)
     return one_submission and own.generation_id in ("", named.generation_id)

@@ -90,11 +90,14 @@ class Stop:
     """Do nothing, and say why and what the way out is.
 
     :param kind: ``ambiguous`` (may exist), ``failed`` (the service ended it so), ``moved`` (the row is another's), ``changed``,
-        ``unprotected`` (no record proves nothing here, and it is not the first try), ``superseded`` (a later try has taken over).
+        ``unprotected`` (no record proves nothing here, and it is not the first try), ``superseded`` (a later try has taken over),
+        ``renamed`` (its request was submitted as a clip of another name).
+    :param generation_id: what it was submitted as, where that is known.
     """
 
-    kind: Literal["ambiguous", "failed", "moved", "changed", "unprotected", "superseded"]
+    kind: Literal["ambiguous", "failed", "moved", "changed", "unprotected", "superseded", "renamed"]
     why: str
+    generation_id: str = ""
 
 
 Decision = Submit | Attach | Stop

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from airflow_provider_happyhorse.ledger.objects import ObjectExists, ObjectStore, component
 from airflow_provider_happyhorse.ledger.record import Record, UnreadableRecord
+from airflow_provider_happyhorse.ledger.steps import Steps
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse.ledger.stores import Ledger
 
-_STEP = re.compile(r"(\d{6,})\.json")
 _LONGEST_TAKE = 80
 
 
@@ -52,15 +52,18 @@ class PathLedger:
         before: Ledger | None = None,
         writer: str | None = None,
     ) -> None:
-        self._objects, self._before = objects, before
+        self._objects = objects
         self._clip = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
         self._clip |= {"map_index": str(map_index)} if name is None else {"name": name, "take": take}
         # "~" stays in no component, so no name makes the folder of a map index or of another name and take.
         last = str(map_index) if name is None else f"{component(name)}~{take and component(take, longest=_LONGEST_TAKE)}"
-        self._folder = f"ledger/{component(dag_id)}/{component(run_id)}/{component(task_id)}/{last}/"
+        self._task = f"ledger/{component(dag_id)}/{component(run_id)}/{component(task_id)}/"
+        self._folder = f"{self._task}{last}/"
+        self._steps = Steps(objects=objects, folder=self._folder, clip=self._clip, before=before)
         self._writer = writer or secrets.token_hex(16)
         self._highest: int | None = None
         self._read = False
+        self._resolved: Record | None = None
         #: A write has not told whether it is stored.
         self._unsure = False
 
@@ -72,17 +75,32 @@ class PathLedger:
     def read(self) -> Record | None:
         """Return the record of the highest step, None when there is no step, and remember which it was.
 
-        What a person's object leaves out is taken from the step before it: ``others``, so that nothing paid for is forgotten, and with an
-        id also which clip and request it is about.
-
         :raises UnreadableRecord: a step is missing or cannot be understood.
         :raises ObjectsUnavailable: the storage does not tell.
         """
-        self._read, self._highest = False, None
-        self._highest = self._count()
-        record = self._record(self._highest) if self._highest else None
+        self._read, self._highest, self._resolved = False, None, None
+        self._highest = self._steps.count()
+        record = self._steps.record(self._highest) if self._highest else None
+        self._resolved = self._steps.said_before(self._highest) if record and not record.fingerprint else record
         self._read = True
         return record
+
+    @property
+    def resolved(self) -> Record | None:
+        """What was read, or where that is a person's step, which says of no request: the last step before it that does."""
+        return self._resolved
+
+    def of_the_task(self) -> Iterator[Record]:
+        """Give the records of all clips of this task in this run, under whatever names and map indexes they are kept.
+
+        Those that cannot be read are left out: the clip whose record it is stops for it.
+
+        :raises ObjectsUnavailable: the storage does not tell.
+        """
+        # One listing for all: as many steps as there are is the highest one.
+        for folder, highest in Counter(key.rpartition("/")[0] for key in self._objects.list(self._task)).items():
+            with suppress(UnreadableRecord):
+                yield Steps(objects=self._objects, folder=f"{folder}/").record(highest)
 
     def write(self, record: Record) -> None:
         """Create the object of the next step.
@@ -130,7 +148,7 @@ class PathLedger:
 
     def _create(self, number: int, data: bytes) -> bool:
         """Create a step; False when an earlier write of ours is there, whose answer was lost."""
-        key = self._key(number)
+        key = self._steps.key(number)
         try:
             self._objects.create(key, data)
         except ObjectExists as exists:
@@ -143,60 +161,6 @@ class PathLedger:
                 ) from exists
             return False
         return True
-
-    def _count(self) -> int:
-        """Return the number of the highest step, 0 for none."""
-        names = [key.removeprefix(self._folder) for key in self._objects.list(self._folder)]
-        numbers = []
-        for name in names:
-            match = _STEP.fullmatch(name)
-            if match is None or name != f"{int(match[1]):06d}.json":
-                raise UnreadableRecord(f"{self._objects.uri}/{self._folder}{name} is no step of a record (000001.json, 000002.json, …)")
-            numbers.append(int(match[1]))
-        # Counting up, not a set of the whole range: somebody's 999999999999.json must not fill the memory.
-        if missing := next((number for number in range(1, max(numbers, default=0)) if number not in numbers), None):
-            raise UnreadableRecord(
-                f"{self._objects.uri}/{self._key(missing)} is missing although later steps are there, so the record is not whole"
-            )
-        return len(numbers)
-
-    def _record(self, number: int) -> Record:
-        key = self._key(number)
-        data = self._objects.read(key)
-        try:
-            if data is None:
-                raise UnreadableRecord("it was there a moment ago and is gone")  # noqa: TRY301  one place says which object
-            stored = json.loads(data)
-            record = Record.from_json(stored)
-            self._check_clip(stored.get("clip"))
-        except (UnreadableRecord, ValueError) as problem:
-            raise UnreadableRecord(f"{self._objects.uri}/{key}: {problem}") from problem
-        before = None if "others" in stored else self._step_before(number)
-        if before is None:
-            return record
-        if "fingerprint" not in stored and record.generation_id:
-            # Whose id a person has found is what was in doubt, and not whatever is asked for by now.
-            known = {"fingerprint": before.fingerprint, "name": before.name, "map_index": before.map_index, "max_tries": before.max_tries}
-            record = replace(record, **known, facts={**before.facts, **record.facts})  # type: ignore[arg-type]  # each has its type
-        return replace(record, others={mark: facts for mark, facts in before.paid().items() if mark != record.fingerprint})
-
-    def _step_before(self, number: int) -> Record | None:
-        if number == 1:
-            return self._before.read() if self._before else None
-        try:
-            return self._record(number - 1)
-        except UnreadableRecord as problem:
-            raise UnreadableRecord(
-                f'{problem}. The step after it says nothing of other generations; add "others": {{}} to a new one if there are none'
-            ) from problem
-
-    def _check_clip(self, clip: Any) -> None:
-        """Refuse another clip's record: on a file system that takes "a" and "A" for one name, two clips have one folder."""
-        if isinstance(clip, Mapping) and clip != self._clip:
-            raise UnreadableRecord(f"it is the record of another clip, {dict(clip)}")
-
-    def _key(self, number: int) -> str:
-        return f"{self._folder}{number:06d}.json"
 
 
 def _writer(stored: bytes | None) -> str | None:

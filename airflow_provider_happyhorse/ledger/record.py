@@ -62,7 +62,8 @@ class Record:
     :param detail: what is known of an ambiguity, a refusal or a failure.
     :param sent: when a submission of unknown fate was sent: ``opened`` and ``closed`` (Unix seconds; the intent was written, its failure
         was seen, absent when nobody saw it) and ``request_timeout`` (seconds).
-    :param others: facts of the generations this task instance submitted for other requests, by fingerprint.
+    :param others: facts of the generations this task instance submitted for other requests, by fingerprint; without an id where it is
+        in doubt.
     """
 
     state: RecordState
@@ -105,6 +106,13 @@ class Record:
         if self.state in (RecordState.SUBMITTED, RecordState.DELIVERED, RecordState.NOT_SENT) and self.fingerprint and self.generation_id:
             kept[self.fingerprint] = self.facts
         return kept
+
+    def submitted(self) -> dict[str, Mapping[str, Any]]:
+        """Return what was, or may have been, submitted and is no failed one, by fingerprint; what is in doubt has no ``generation_id``."""
+        doubts = {key: facts for key, facts in self.others.items() if not facts.get("generation_id")}
+        if self.state in (RecordState.INTENT, RecordState.AMBIGUOUS) and self.fingerprint:
+            doubts[self.fingerprint] = {"name": self.name, **self.facts}
+        return {**doubts, **self.paid()}
 
     def about(self, facts: Mapping[str, Any], mark: str) -> Record:
         """Return the record about a generation that this task instance has submitted: the one it is about already, or one of ``others``."""

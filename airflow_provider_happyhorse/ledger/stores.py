@@ -46,6 +46,12 @@ class Ledger(Protocol):
         :raises airflow_provider_happyhorse.ledger.objects.ObjectsUnavailable: the storage does not tell.
         """
 
+    def of_the_task(self) -> Iterator[Record]:
+        """Give the records of all clips of this task in this run, as far as they are shared.
+
+        :raises airflow_provider_happyhorse.ledger.objects.ObjectsUnavailable: the storage does not tell.
+        """
+
 
 class TaskStateLedger:
     """The record in Airflow's task state store (3.3). It lives as long as the DAG run."""
@@ -75,6 +81,10 @@ class TaskStateLedger:
     def claim(self, service: str, generation_id: str) -> bool:  # noqa: ARG002  nothing is shared
         """Return False: other tasks cannot see it."""
         return False
+
+    def of_the_task(self) -> Iterator[Record]:
+        """Give none: nothing is shared."""
+        return iter(())
 
 
 @contextmanager
@@ -107,6 +117,10 @@ class NoLedger:
     def claim(self, service: str, generation_id: str) -> bool:  # noqa: ARG002  nothing is shared
         """Return False: other tasks cannot see it."""
         return False
+
+    def of_the_task(self) -> Iterator[Record]:
+        """Give none: nothing is shared."""
+        return iter(())
 
 
 def ledger_for(context: Mapping[str, Any], *, ledger_path: str = "", name: str | None = None, take: str = "") -> Ledger:

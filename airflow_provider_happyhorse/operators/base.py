@@ -26,7 +26,7 @@ from airflow_provider_happyhorse.operators.books import note_spend, timestamp
 from airflow_provider_happyhorse.operators.budget import check_budget
 from airflow_provider_happyhorse.operators.clip import Asked
 from airflow_provider_happyhorse.operators.ending import GenerateEndings
-from airflow_provider_happyhorse.operators.moved_rows import LOOKS, paid_by_another_row, tell_other_rows
+from airflow_provider_happyhorse.operators.moved_rows import LOOKS, submitted_as_another, tell_other_rows
 from airflow_provider_happyhorse.operators.reconciliation import claim
 from airflow_provider_happyhorse.operators.sibling_rows import check_names_differ
 from airflow_provider_happyhorse.operators.stops import stopped
@@ -88,16 +88,9 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         if isinstance(decision, Attach) and not self.wait_for_completion:
             attempt = attempt.looked_at(decision.facts, spend=self._spend_log(context, attempt), log=self.log)
             decision = attempt.decision()
-        if isinstance(decision, Submit) and attempt.record is None and "unprotected_retry" not in attempt.pay_again_on:
-            moved = paid_by_another_row(
-                context,
-                attempt.ledger,
-                fingerprint=attempt.fingerprint,
-                name=attempt.identity.name if attempt.identity.named and not attempt.identity.take else "",
-                looks=LOOKS if self._turn is None else 1,
-                sleep=self._sleep_before_looking,
-            )
-            decision = moved or decision
+        if isinstance(decision, Submit) and attempt.record is None:
+            looks = LOOKS if self._turn is None else 1
+            decision = submitted_as_another(context, attempt, looks=looks, sleep=self._sleep_before_looking, log=self.log) or decision
         if isinstance(decision, Stop):
             raise self._stopped(context, attempt, decision)
         if isinstance(decision, Attach):

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.ledger.decision import Stop
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.operators.renamed_rows import submitted_under_another_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_happyhorse._compat import TaskLog
     from airflow_provider_happyhorse.ledger.stores import Ledger
+    from airflow_provider_happyhorse.operators.attempt import Attempt
 
 #: The XCom: ``{"paid": {fingerprint: generation id, "" where it is in doubt}, "name": of the clip, "known": whether that is all}``.
 KEY = "happyhorse_paid"
@@ -41,9 +44,24 @@ def tell_other_rows(context: Context, ledger: Ledger, record: Record | None, *, 
     context["ti"].xcom_push(key=KEY, value={"paid": paid, "name": name, "known": known})
 
 
-def paid_by_another_row(
-    context: Context, ledger: Ledger, *, fingerprint: str, name: str, looks: int, sleep: Callable[[float], object]
-) -> Stop | None:
+def submitted_as_another(context: Context, attempt: Attempt, *, looks: int, sleep: Callable[[float], object], log: TaskLog) -> Stop | None:
+    """Return why a clip without a record must not be submitted: its row has moved, or was renamed, since its request was.
+
+    :param looks: see :func:`paid_by_another_row`.
+    :raises NotAcceptedYet: the ledger does not answer.
+    """
+    identity, ledger = attempt.identity, attempt.ledger
+    if ledger.shared:
+        return submitted_under_another_name(
+            context, ledger, task_id=attempt.task_id, clip=identity.name, fingerprint=attempt.fingerprint, log=log
+        )
+    if "unprotected_retry" in attempt.pay_again_on:
+        return None
+    name = identity.name if identity.named and not identity.take else ""
+    return paid_by_another_row(context, fingerprint=attempt.fingerprint, name=name, looks=looks, sleep=sleep)
+
+
+def paid_by_another_row(context: Context, *, fingerprint: str, name: str, looks: int, sleep: Callable[[float], object]) -> Stop | None:
     """Return why a clip without a record must not be submitted: another row may have paid for it, before the rows moved.
 
     Only in a run that was cleared (``dag_run.clear_number``; Airflow 2.11 to 3.2 count clears of runs that had ended): rows do not move
@@ -54,7 +72,7 @@ def paid_by_another_row(
     :param looks: times; a try whose turn to submit has come has looked before, and holds its worker slot no longer than it must.
     :param sleep: waits seconds.
     """
-    if not _mapped(context) or ledger.shared or not getattr(context.get("dag_run"), "clear_number", 0):
+    if not _mapped(context) or not getattr(context.get("dag_run"), "clear_number", 0):
         return None
     for look in range(looks):
         if look:

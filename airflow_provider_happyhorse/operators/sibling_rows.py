@@ -44,6 +44,15 @@ def check_names_differ(context: Context, *, task_id: str, name: str, named: bool
         raise InvalidArguments(f"task {task_id!r}: {why}. Nothing was submitted")
 
 
+def names_of_rows(context: Context, *, task_id: str, log: TaskLog) -> set[str]:
+    """Return the names of a mapped task's rows, as far as they can be told; see :func:`check_names_differ`."""
+    try:
+        return {row[0] for row in _rows(context, task_id) if row is not None}
+    except Exception:
+        log.exception("the rows of %s could not be read: which names they have is not known", task_id)
+        return set()
+
+
 def _rows(context: Context, task_id: str) -> Iterator[tuple[str, str] | None]:
     """Give the name and take of every row by map index, None where they cannot be told."""
     dag = context.get("dag")

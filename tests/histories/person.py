@@ -32,9 +32,13 @@ def takes_the_way_out(world: World, instance: Instance, *, other: bool = False) 
         in_doubt = [one for one in judge.decisions if (one.open or one.named) and (one.clip == clip or one.by.index == instance.index)]
         meant = [one for one in in_doubt if prompt and one.asked.prompt == prompt[1]]
         job = next((one.job for one in sorted(meant, key=lambda one: one.clip != clip) if one.job and one.job.id not in known), None)
-        literally = re.search(r'set (\{"state": "not_sent".*?\})', message)
+        # The other way, where a video of this very request is known: to go on with that.
+        literally = re.search(r'set (\{"state": "submitted", "generation_id": "\w+"\})' if other else "$^", message)
+        literally = literally or re.search(r'set (\{"state": "not_sent".*?\})', message)
         says: Value = json.loads(literally[1]) if literally else {"state": "not_sent"}
-        if job and '"submitted"' in message:
+        if says["state"] == "submitted":
+            judge.of(says["generation_id"]).known = judge.of(says["generation_id"]).named = True
+        elif job and '"submitted"' in message:
             says = {"state": "submitted", "generation_id": job.id}
             judge.of(job.id).known = judge.of(job.id).named = True
             for one in meant:

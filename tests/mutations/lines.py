@@ -214,9 +214,9 @@ LINES = (
     ),
     Line(
         "a step that is missing is not none",
-        "ledger/path.py",
-        'raise UnreadableRecord(\n                f"{self._objects.uri}/{self._key(missing)} is missing',
-        'str(\n                f"{self._objects.uri}/{self._key(missing)} is missing',
+        "ledger/steps.py",
+        'raise UnreadableRecord(\n                f"{self._objects.uri}/{self.key(missing)} is missing',
+        'str(\n                f"{self._objects.uri}/{self.key(missing)} is missing',
         f"{_STEPS}::TestWhatCannotBeUnderstood::test_a_step_that_is_missing",
     ),
     Line(
@@ -264,8 +264,22 @@ LINES = (
     Line(
         "what a map index has paid for stays in its record",
         "ledger/clip_ledger.py",
-        "self._paid_here = own.paid() if own is not None else {}",
+        "self._submitted_here = own.submitted() if own is not None else {}",
         "pass",
         f"{_CLIP}::test_what_a_map_index_has_paid_for_is_kept_there_whatever_clip_comes_next",
+    ),
+    Line(
+        "a request that was submitted under a name that no row has any more is not submitted under another one",
+        "operators/renamed_rows.py",
+        'return Stop("renamed", why, generation_id)',
+        "pass",
+        "tests/operators/test_renamed_rows.py::test_a_renamed_row_stops_and_names_its_video_which_can_be_gone_on_with",
+    ),
+    Line(
+        "the id that a person writes keeps what tells a clear from a retry",
+        "ledger/steps.py",
+        "clears=before.clears,",
+        "",
+        "tests/operators/test_everyday_edits.py::test_an_id_that_a_person_writes_keeps_what_tells_a_clear_from_a_retry",
     ),
 )

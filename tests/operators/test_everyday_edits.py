@@ -306,3 +306,28 @@ def test_rows_that_airflow_fetches_only_when_asked_are_read() -> None:
             return self._values[index]
 
     assert plain_json({"products": Lazy("a", "b")}) == {"products": ["a", "b"]}
+
+
+def test_an_id_that_a_person_writes_keeps_what_tells_a_clear_from_a_retry(on_path: Tasks, emulator: EmulatorProcess, ledger: Path) -> None:
+    """The task has lost its retries since, and a clear leaves the ``max_tries`` that the lost submission was written with."""
+    clip = on_path(retries=2)
+    emulator.fault("reset_after", method="POST")
+    emulator.fault("server_error", method="GET", path="/api/v1/videos", times=None)
+    with pytest.raises(AmbiguousSubmission):
+        clip.run()
+    clip.retries = 0
+    other = {"prompt": QUICK.replace("kettle", "teapot")}
+    clip.clear()
+    clip.clear_number += 1
+    with pytest.raises(AmbiguousSubmission):
+        clip.run(**other)
+    (job,) = emulator.state()["jobs"]
+    folder = max(ledger.glob("ledger/*/*/*/*"))
+    number = len(list(folder.iterdir())) + 1
+    (folder / f"{number:06d}.json").write_text(json.dumps({"state": "submitted", "generation_id": job["id"]}))
+    clip.clear()
+    clip.clear_number += 1
+    assert clip.ti.max_tries == 2
+    with pytest.raises(SubmissionStopped, match="nothing tells whether this is a retry or a changed request"):
+        clip.run(**other)
+    assert emulator.charged() == 1

@@ -38,17 +38,8 @@ class TestARunThatWasDeletedAndBegunAnewOnAPath:
         assert emulator.charged() == 2
 
 
-class TestAMappedClipThatWasRenamedAndCleared:
+class TestAMappedClipThatWasRenamedAndClearedWithoutAPath:
     KEETLE, KETTLE = {"name": "keetle", "prompt": QUICK}, {"name": "kettle", "prompt": QUICK}
-
-    def test_is_another_clip_on_a_path_and_the_old_name_brings_the_old_one(self, on_path: Tasks, emulator: EmulatorProcess) -> None:
-        clip = on_path(prompt=None, map_index=0)
-        first = clip.run(request=self.KEETLE)
-        clip.clear()
-        assert clip.run(request=self.KETTLE)["generation_id"] != first["generation_id"]
-        clip.clear()
-        assert clip.run(request=self.KEETLE)["generation_id"] == first["generation_id"]
-        assert emulator.charged() == 2
 
     def test_is_the_same_clip_in_airflows_store(self, task: Tasks, emulator: EmulatorProcess) -> None:
         clip = task(prompt=None, map_index=0)
