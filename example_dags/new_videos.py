@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 import pendulum
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
 from airflow_provider_happyhorse.operators import HappyHorsePublishOperator
@@ -17,6 +18,8 @@ from airflow_provider_happyhorse.triggers.new_videos import HappyHorseNewVideosT
 
 # [START new_videos]
 ARCHIVE = os.environ.get("ARCHIVE", "file:///tmp/archive/")
+#: Videos of one run. One event may have 10 000, and Airflow maps at most 1024 ([core] max_map_length).
+MOST = 500
 
 NEW_VIDEOS = Asset(
     "x-happyhorse://default/videos",
@@ -35,10 +38,33 @@ with DAG(
 
     @task
     def new_videos(**context: Any) -> list[dict[str, Any]]:
-        """Return the videos of this run's events, each once."""
-        events = context["triggering_asset_events"][NEW_VIDEOS]
-        videos = [video for event in events for video in event.extra["payload"]["videos"]]
-        return list({video["generation_id"]: video for video in videos}.values())
+        """Return the videos of this run's events, or those that the run before has left, each once."""
+        left = context["dag_run"].conf
+        payloads = [left] if left else [event.extra["payload"] for event in context["triggering_asset_events"][NEW_VIDEOS]]
+        return list({video["generation_id"]: video for payload in payloads for video in payload["videos"]}.values())
 
-    HappyHorsePublishOperator.partial(task_id="publish", destination=ARCHIVE, retries=3).expand(generation=new_videos())
+    @task
+    def first(videos: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return as many as one run publishes."""
+        return videos[:MOST]
+
+    @task.short_circuit
+    def left_over(videos: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the next run's conf; an empty one skips that run."""
+        return {"videos": videos[MOST:]} if len(videos) > MOST else {}
+
+    found = new_videos()
+    HappyHorsePublishOperator.partial(
+        task_id="publish",
+        destination=ARCHIVE,
+        retries=3,
+        max_active_tis_per_dag=8,  # others need worker slots, too
+    ).expand(generation=first(found))
+    TriggerDagRunOperator(
+        task_id="go_on",
+        trigger_dag_id=dag.dag_id,
+        trigger_run_id="{{ run_id }}.",  # so that a retry makes no second one
+        skip_when_already_exists=True,
+        conf=left_over(found),
+    )
 # [END new_videos]

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from PIL import Image
 
 from tests.conftest import DAGS_FOLDER
-from tests.dag_runs import run_dag
+from tests.dag_runs import DagRunSeen, run_dag
 from tests.emulator_process import EmulatorProcess
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_database")]
@@ -82,6 +83,41 @@ def test_coffee_scenes_publishes_a_story_of_the_summed_length_and_a_scene_from_a
     assert story["credits"] == story["credits_estimated"] == 7 * 40
     assert opening["credits"] == opening["credits_estimated"] == 4 * 54
     assert emulator.charged() == 2
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="asset watchers came with Airflow 3.0")
+def test_more_new_videos_than_airflow_maps_are_published_by_one_run_after_another(
+    connect: Callable[..., str], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """That an event starts the first run takes a triggerer: ``tests/live``."""
+    connect()
+    monkeypatch.setenv("ARCHIVE", f"file://{tmp_path}/")
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    archive = load("new_videos")
+    archive.get_task("first").python_callable.__globals__["MOST"] = 2
+    videos = [{"generation_id": generation_id} for generation_id in emulator.seed(5, render_seconds=0)]
+    conf: dict[str, Any] | None = {"videos": [*videos, videos[0]]}
+    run_ids = []
+    while conf:
+        run = run_dag(archive, conf)
+        assert run.state == "success"
+        run_ids.append(run.run.run_id)
+        conf = started_by(run)
+
+    assert len(run_ids) == 3
+    assert {json.loads(path.read_text())["generation_id"] for path in tmp_path.rglob("*.json")} == {
+        video["generation_id"] for video in videos
+    }
+
+
+def started_by(run: DagRunSeen) -> dict[str, Any] | None:
+    """Return the conf of the run that a run has started, None when it has started none; a scheduler would run it."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        started = session.query(DagRun).filter_by(dag_id=run.run.dag_id, run_id=f"{run.run.run_id}.").one_or_none()
+        return None if started is None else dict(started.conf)
 
 
 def test_the_clip_of_the_gallery_tells_what_the_gallery_needs(

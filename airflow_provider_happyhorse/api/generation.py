@@ -49,6 +49,18 @@ class Generation:
 
 
 @dataclass(frozen=True)
+class ListPage:
+    """One page of an account's list.
+
+    :param generations: those of its rows that can be read, in the service's order.
+    :param rows: how many rows came, those without a readable id too; only fewer than were asked for make it the last page.
+    """
+
+    generations: tuple[Generation, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
 class Credits:
     """What the account may still spend (happy-horse.ai; the field names of its answer are not documented, see ``raw``)."""
 

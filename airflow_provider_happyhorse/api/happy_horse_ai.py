@@ -22,7 +22,7 @@ from airflow_provider_happyhorse.api.envelope import (
     unexpected,
     urls_of,
 )
-from airflow_provider_happyhorse.api.generation import Credits, Generation, GenerationState, RateLimit
+from airflow_provider_happyhorse.api.generation import Credits, Generation, GenerationState, ListPage, RateLimit
 from airflow_provider_happyhorse.api.happy_horse_ai_answers import ID_NAMES, data_of, first_list, generation_of, submitted
 from airflow_provider_happyhorse.api.happy_horse_ai_limits import image_problems, limit_problems, unlikely_image
 from airflow_provider_happyhorse.api.pricing import NO_PRICES, Estimate, Prices, happy_horse_ai_estimate, happy_horse_ai_image_estimate
@@ -92,16 +92,16 @@ class HappyHorseAi:
 
         return Call(Request("GET", f"/videos/{quote(generation_id, safe='')}"), parse)
 
-    def list_generations(self, page: int, limit: int) -> Call[list[Generation]]:
+    def list_generations(self, page: int, limit: int) -> Call[ListPage]:
         """Return GET /videos. The shape of the list is not documented: the first list of objects is taken for it."""
 
-        def parse(response: Response) -> list[Generation]:
+        def parse(response: Response) -> ListPage:
             data = data_of(response)
             rows = data if isinstance(data, list) else first_list(data)
             if rows is None:
                 raise unexpected(response, "a list of videos")
             found = [generation_of(row, "", "video") for row in rows if isinstance(row, dict)]
-            return [generation for generation in found if generation.generation_id]
+            return ListPage(tuple(generation for generation in found if generation.generation_id), len(rows))
 
         return Call(Request("GET", "/videos", query={"page": str(page), "limit": str(limit)}), parse)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
 from airflow_provider_happyhorse.api.calls import Call, FilePart
-from airflow_provider_happyhorse.api.generation import Credits, Generation, Kind, RateLimit
+from airflow_provider_happyhorse.api.generation import Credits, Generation, Kind, ListPage, RateLimit
 from airflow_provider_happyhorse.api.pricing import NO_PRICES, Estimate, Prices
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class Service(Protocol):
         :param kind: what was asked for: an answer may hold the address of an input image beside a video's own.
         """
 
-    def list_generations(self, page: int, limit: int) -> Call[list[Generation]]:
-        """Return the call for the account's generations; raises :class:`Unsupported` where there is none."""
+    def list_generations(self, page: int, limit: int) -> Call[ListPage]:
+        """Return the call for a page of the account's generations; raises :class:`Unsupported` where there is none."""
 
     def upload(self, image: FilePart) -> Call[str]:
         """Return the call that hosts an image, answered by its URL; raises :class:`Unsupported` where there is none."""

@@ -160,7 +160,7 @@ class HappyHorseHook(BaseHook):
         call = self.service.list_generations(page, limit)
         if not isinstance(page, int) or not isinstance(limit, int) or page < 1 or not 1 <= limit <= 50:
             raise ValueError(f"page must be an integer of at least 1 and limit one of 1 to 50, not {page!r} and {limit!r}")
-        return self.send(call)
+        return list(self.send(call).generations)
 
     def get_credits(self) -> Credits:
         """Return the account's balance (happy-horse.ai).

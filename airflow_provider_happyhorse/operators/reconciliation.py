@@ -128,10 +128,10 @@ class Reconciliation:
                 return replace(findings, why_not="its answer has no Date, so its times cannot be compared with ours")
             # The header is cut to the second, and the answer took its time: half of both, on the average.
             ahead = told + 0.5 - (asked + self.clock()) / 2
-            fresh = [row for row in listed if row.generation_id not in rows]
+            fresh = [row for row in listed.generations if row.generation_id not in rows]
             rows |= {row.generation_id: row for row in fresh}
             others = [row for row in rows.values() if row.generation_id not in ours]
-            findings = find(others, sent=sent, window=window, ahead=ahead, whole=not fresh)
+            findings = find(others, sent=sent, window=window, ahead=ahead, whole=not fresh and listed.rows == len(listed.generations))
             if findings.reaches_past:
                 break
         return findings

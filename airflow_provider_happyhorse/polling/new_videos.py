@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_happyhorse.api.generation import Generation, GenerationState
+from airflow_provider_happyhorse.api.generation import Generation, GenerationState, ListPage
 
 #: Rows of one page, the most that happy-horse.ai documents.
 ROWS = 50
@@ -45,21 +45,23 @@ class NewVideos:
         self._asked: dict[str, float] = {}
         self._seen_open_before: set[str] = set()
 
-    def needs_more(self, rows: Sequence[Generation], page: Sequence[Generation], *, number: int) -> bool:
+    def needs_more(self, rows: Sequence[Generation], page: ListPage, *, number: int) -> bool:
         """Say whether a look must read another page.
 
         :param rows: of all pages so far.
         :param page: the last of them.
         :param number: its number, from 1.
         """
-        if len(page) < ROWS or number >= MOST_PAGES:
+        if page.rows < ROWS or number >= MOST_PAGES:
             return False
         shown = {row.generation_id for row in rows}
         unseen = [time for known, time in self._open.items() if known not in shown]
-        runs = any(not row.state.ended for row in page)
-        times = [time for row in page if (time := created(row)) is not None]
+        runs = any(not row.state.ended for row in page.generations)
+        times = [time for row in page.generations if (time := created(row)) is not None]
         if not times:
-            return number < MOST_UNTIMED_PAGES and (runs or bool(unseen))
+            # Where nothing on a page can be read, but others tell times, those behind it do too.
+            timed = any(created(row) is not None for row in rows)
+            return number < MOST_UNTIMED_PAGES and (runs or bool(unseen) or timed)
         # One that is not where it should be was deleted; it is asked about, and not searched for in the whole list at every look.
         if any(time is not None and min(times) >= time - LAG for time in unseen):
             return True
@@ -68,15 +70,15 @@ class NewVideos:
         # What the first look leaves above the floor, which it will set, would be news at the second, also what had ended long before.
         return runs or min(times) >= max(time for row in rows if (time := created(row)) is not None) - LAG
 
-    def may_be_missed(self, page: Sequence[Generation]) -> str:
+    def may_be_missed(self, page: ListPage) -> str:
         """Return between which times a look that ends with this page, the last of ``MOST_PAGES``, may miss news, ``""`` for none.
 
         To be asked before :meth:`look`. A later look would read no further, so what stands beyond is never seen.
         """
-        times = [time for row in page if (time := created(row)) is not None]
-        if self._floor is None or len(page) < ROWS or not times or min(times) < self._floor:
+        times = [time for row in page.generations if (time := created(row)) is not None]
+        if self._floor is None or page.rows < ROWS or not times or min(times) < self._floor:
             return ""
-        if any(row.generation_id in self._known for row in page):
+        if any(row.generation_id in self._known for row in page.generations):
             return ""  # an earlier look has come as far
         first, last = (datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds") for time in (self._floor, min(times)))
         return f"{first} and {last}"

@@ -24,7 +24,7 @@ from airflow_provider_happyhorse.triggers.poller import poller_of
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse.api.calls import Call
-    from airflow_provider_happyhorse.api.generation import Generation
+    from airflow_provider_happyhorse.api.generation import Generation, ListPage
     from airflow_provider_happyhorse.hooks.settings import ConnectionSettings
     from airflow_provider_happyhorse.transports.aio import AioTransport
 
@@ -63,7 +63,7 @@ class AccountList:
             raise ValueError(f"{settings.service.name} does not list an account's videos, so nobody can see which are new")
         return settings.service.name
 
-    async def pages(self, *, rows: int, max_age: float) -> AsyncGenerator[list[Generation], None]:
+    async def pages(self, *, rows: int, max_age: float) -> AsyncGenerator[ListPage, None]:
         """Yield the pages of one reading of the list, newest first, without what the service says beyond id, state, credits and time.
 
         None is older than the first: rows move on to later pages, and one that moved between an older page and a newer one before it
@@ -90,7 +90,7 @@ class AccountList:
                         self._budget.pause(PAUSE, now=time.time())
             if number == 1:
                 oldest = self._answers[what][0]
-            yield [replace(row, raw={}, request={}, result_urls=()) for row in page]
+            yield replace(page, generations=tuple(replace(row, raw={}, request={}, result_urls=()) for row in page.generations))
 
     async def one(self, generation_id: str, *, max_age: float) -> Generation:
         """Return one generation, about which the service looks anew; an answer to somebody else may be ``max_age`` seconds old."""

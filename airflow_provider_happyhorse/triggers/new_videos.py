@@ -105,7 +105,7 @@ class HappyHorseNewVideosTrigger(BaseEventTrigger):
         async with aclosing(account.pages(rows=ROWS, max_age=max_age)) as pages:
             async for page in pages:
                 number += 1
-                rows += page
+                rows += page.generations
                 if not news.needs_more(rows, page, number=number):
                     break
         if number >= MOST_PAGES and (missed := news.may_be_missed(page)):

@@ -18,7 +18,7 @@ from airflow_provider_happyhorse.polling.steps import AskList, AskOne, Heard, Id
 
 if TYPE_CHECKING:
     from airflow_provider_happyhorse.api.calls import Call, Response
-    from airflow_provider_happyhorse.api.generation import Generation, RateLimit
+    from airflow_provider_happyhorse.api.generation import Generation, ListPage, RateLimit
     from airflow_provider_happyhorse.api.service import Service
     from airflow_provider_happyhorse.hooks.settings import ConnectionSettings
     from airflow_provider_happyhorse.transports.aio import AioTransport
@@ -137,7 +137,7 @@ class PollingRun:
         self._wake.clear()
 
 
-def _call(service: Service, ask: AskOne | AskList) -> Call[Generation] | Call[list[Generation]]:
+def _call(service: Service, ask: AskOne | AskList) -> Call[Generation] | Call[ListPage]:
     return service.get(ask.generation_id, kind=ask.kind) if isinstance(ask, AskOne) else service.list_generations(ask.page, ask.limit)
 
 
@@ -146,7 +146,7 @@ def _taken_in(schedule: Schedule, service: Service, ask: AskOne | AskList, respo
     if isinstance(ask, AskOne):
         generation = service.get(ask.generation_id, kind=ask.kind).read(response)
         return schedule.on_answer(ask, generation, now=now, random=chance, rate=rate)
-    rows = service.list_generations(ask.page, ask.limit).read(response)
+    rows = service.list_generations(ask.page, ask.limit).read(response).generations
     return schedule.on_list(ask, rows, now=now, random=chance, rate=rate)
 
 

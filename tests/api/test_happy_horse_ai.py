@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_happyhorse.api import errors
 from airflow_provider_happyhorse.api.calls import Request
 from airflow_provider_happyhorse.api.errors import ServiceError
+from airflow_provider_happyhorse.api.generation import ListPage
 from airflow_provider_happyhorse.api.happy_horse_ai import HappyHorseAi
 from airflow_provider_happyhorse.api.models import Generation, GenerationState
 from tests.api.answers import IMAGE, answer, ending, page, request_of
@@ -125,11 +126,15 @@ def test_credits_may_come_as_numbers_or_texts(given: object, read: float | None)
 )
 def test_the_list_is_found_in_any_likely_shape(data: object) -> None:
     found = SERVICE.list_generations(1, 20).read(answer(200, success(data)))
-    assert [(one.generation_id, one.state) for one in found] == [("a", GenerationState.SUCCEEDED), ("b", GenerationState.IN_PROGRESS)]
+    assert found.rows == len(data if isinstance(data, list) else next(rows for rows in data.values() if isinstance(rows[0], dict)))
+    assert [(one.generation_id, one.state) for one in found.generations] == [
+        ("a", GenerationState.SUCCEEDED),
+        ("b", GenerationState.IN_PROGRESS),
+    ]
 
 
 def test_an_empty_list_is_a_list() -> None:
-    assert SERVICE.list_generations(1, 20).read(answer(200, success({"videos": [], "total": 0}))) == []
+    assert SERVICE.list_generations(1, 20).read(answer(200, success({"videos": [], "total": 0}))) == ListPage((), 0)
     assert isinstance(ending(SERVICE.list_generations(1, 20), answer(200, success({"total": 0}))), errors.BadResponse)
 
 

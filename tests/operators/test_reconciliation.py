@@ -156,7 +156,7 @@ class TestNothingIsAdopted:
     @pytest.mark.parametrize(
         ("fault", "says"),
         [
-            ({"fault": "wrong_type"}, "no generation in the list fits"),
+            ({"fault": "wrong_type"}, "the pages that were read do not reach back"),
             ({"fault": "malformed_json"}, "it cannot be read"),
             ({"fault": "server_error"}, "it cannot be read"),
             ({"fault": "unauthorized"}, "it cannot be read"),

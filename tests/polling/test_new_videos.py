@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_happyhorse.api.generation import Generation, GenerationState
+from airflow_provider_happyhorse.api.generation import Generation, GenerationState, ListPage
 from airflow_provider_happyhorse.polling.new_videos import (
     ASK_EVERY,
     LAG,
@@ -30,6 +30,11 @@ def row(name: str, state: str, *, at: float | None = 0.0) -> Generation:
     """Return a row that was created ``at`` seconds after noon, None for a list that does not tell."""
     created = "" if at is None else datetime.fromtimestamp(NOON + at, UTC).isoformat()
     return Generation(name, STATES[state], created_at=created)
+
+
+def page_of(rows: Sequence[Generation | None]) -> ListPage:
+    """Return a page of the list; None is a row that cannot be read."""
+    return ListPage(tuple(row for row in rows if row is not None), len(rows))
 
 
 def looked(news: NewVideos, *rows: Generation, now: float = 0.0) -> list[str]:
@@ -133,13 +138,13 @@ class TestARestart:
 
 
 class TestPages:
-    def pages(self, news: NewVideos, *listing: Generation) -> int:
+    def pages(self, news: NewVideos, *listing: Generation | None) -> int:
         """Return how many pages a look reads."""
         rows: list[Generation] = []
         number = 0
         while True:
-            page: Sequence[Generation] = listing[number * ROWS : (number + 1) * ROWS]
-            rows += page
+            page = page_of(listing[number * ROWS : (number + 1) * ROWS])
+            rows += page.generations
             number += 1
             if not news.needs_more(rows, page, number=number):
                 news.look(rows, now=NOON)
@@ -164,6 +169,15 @@ class TestPages:
         newer = [row(f"n{number}", "done", at=-number) for number in range(2 * ROWS)]
         assert self.pages(news, *newer, *old) == 3
 
+    def test_rows_that_cannot_be_read_end_no_look(self) -> None:
+        news = NewVideos(since=NOON - 10**6)
+        readable = [row(f"d{number}", "done", at=-60 * number) for number in range(4 * ROWS)]
+        assert self.pages(news, *readable[:20], None, *readable[20:]) == 5
+        news = NewVideos(since=NOON - 10**6)
+        assert self.pages(news, *readable[:ROWS], *[None] * ROWS, *readable[ROWS:]) == 6
+        assert self.pages(NewVideos(since=NOON - 10**6), *[None] * (3 * ROWS)) == 1, "where nothing is readable, nobody turns pages"
+        assert NewVideos(since=NOON - 10**6).may_be_missed(page_of([*readable[: ROWS - 1], None]))
+
     def test_what_had_ended_before_a_first_look_never_fires_wherever_it_stood(self) -> None:
         news = NewVideos()
         listing = [row(f"d{number}", "done", at=-2 * number) for number in range(60)]
@@ -173,7 +187,7 @@ class TestPages:
     def test_what_stands_beyond_the_last_page_is_said_once(self) -> None:
         news = NewVideos(since=NOON - 10**6)
         listing = [row(f"{number}", "done", at=-30 * number) for number in range((MOST_PAGES + 1) * ROWS)]
-        last = listing[(MOST_PAGES - 1) * ROWS : MOST_PAGES * ROWS]
+        last = page_of(listing[(MOST_PAGES - 1) * ROWS : MOST_PAGES * ROWS])
         assert news.may_be_missed(last) == "2026-11-08T22:13:20+00:00 and 2026-11-17T00:40:30+00:00"
         news.look(listing[: MOST_PAGES * ROWS], now=NOON)
         assert news.may_be_missed(last) == ""
@@ -208,8 +222,8 @@ class TestPages:
             while True:
                 now += 2
                 listing = [(at, name) for at, name in reversed(made) if at <= now][number * ROWS : (number + 1) * ROWS]
-                page = [row(name, "done" if ends[name] <= now else "runs", at=at) for at, name in listing]
-                rows += page
+                page = page_of([row(name, "done" if ends[name] <= now else "runs", at=at) for at, name in listing])
+                rows += page.generations
                 number += 1
                 if not news.needs_more(rows, page, number=number):
                     break

@@ -205,7 +205,7 @@ async def test_no_page_of_a_reading_is_older_than_the_page_before_it(connect: Ca
         rows: list[Generation] = []
         async with aclosing(account.pages(rows=50, max_age=1.0)) as reading:
             async for page in reading:
-                rows += page
+                rows += page.generations
                 pages -= 1
                 if not pages:
                     break
