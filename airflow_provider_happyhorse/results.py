@@ -56,11 +56,12 @@ def public(known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fitted(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result that takes at most ``LARGEST`` bytes as JSON, shortened where it can be missed.
+    """Return a result that takes at most ``LARGEST`` bytes as JSON, if its URI lets it; shortened where it can be missed.
 
     In turn, as far as needed: ``result_urls`` become none (a publishing task asks the service), ``uris`` the first ones that fit,
-    maybe none (``results`` counts them all, and the sidecar names them), the URIs of pictures None, and ``name`` its first characters. What
-    remains, two URIs above all, is as long as the author's destination is.
+    maybe none (``results`` counts them all, and the sidecar names them), the URIs of pictures None, ``name`` its first characters, and
+    ``sidecar_uri`` None, which follows from ``uri``. That stays whole, however long the author's destination makes it: it leads to the
+    video and to everything else.
     """
     small = dict(result)
     if _excess(small) > 0 and small.get("result_urls"):
@@ -72,6 +73,8 @@ def fitted(result: Mapping[str, Any]) -> dict[str, Any]:
             small[key] = None
     while _excess(small) > 0 and len(str(small.get("name") or "")) > SHORTEST_NAME:
         small["name"] = f"{str(small['name'])[:-2]}…"
+    if _excess(small) > 0 and small.get("sidecar_uri"):
+        small["sidecar_uri"] = None
     return small
 
 

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_happyhorse.operators.asset_events import event_facts
 from airflow_provider_happyhorse.publishing.final_names import FinalNames
@@ -87,6 +89,27 @@ def test_a_shortened_name_says_so() -> None:
     small = fitted({"name": "鞋" * 200, "uri": "u" * 1500})
     assert small["name"] == "鞋" * (len(small["name"]) - 1) + "…"
     assert 1990 < len(json.dumps(small)) <= 2000
+
+
+LETTERS = st.sampled_from(["a", "é", "鞋", "\U0001f3a0", '"', "\\"])
+TEXTS = st.builds(lambda letter, count: letter * count, LETTERS, st.integers(0, 200))
+PATHS = st.builds(lambda letter, count: letter * count, LETTERS, st.integers(1, 4096))
+
+
+@settings(deadline=None)  # a hundred URIs of 4096 letters on a busy machine
+@given(name=TEXTS, folder=PATHS, results=st.integers(1, MAX_RESULTS), conn_id=st.integers(1, 200))
+def test_however_long_everything_is_the_uri_stays_whole_and_alone_takes_more(name: str, folder: str, results: int, conn_id: int) -> None:
+    uris = [f"s3://bucket/{folder}/{number}.mp4" for number in range(1, results + 1)]
+    files = published(name, results) | {"uri": uris[0], "uris": uris, "sidecar_uri": f"s3://bucket/{folder}/x.json"}
+    files |= {key: f"s3://bucket/{folder}/x.{key}" for key in ("poster_uri", "preview_uri")} | {"happyhorse_conn_id": "c" * conn_id}
+    known = generated(name, uri=files["uri"], sidecar_uri=files["sidecar_uri"]) | {"happyhorse_conn_id": "c" * conn_id}
+    for whole, small in ((files, fitted(files)), (known, public(known)), (event_facts(known, files), event_facts(known, files))):
+        kept = [key for key in whole if key not in ("name", "uris", "result_urls", "sidecar_uri", "poster_uri", "preview_uri")]
+        assert {key: small[key] for key in kept} == {key: whole[key] for key in kept}
+        assert small["uri"] == uris[0]
+        assert small["sidecar_uri"] in (files["sidecar_uri"], None)
+        size = len(json.dumps(small))
+        assert size <= 2000 or (len(json.dumps(uris[0])) > 1000 and small["sidecar_uri"] is None)
 
 
 class TestReferences:
