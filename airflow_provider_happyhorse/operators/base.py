@@ -28,7 +28,7 @@ from airflow_provider_happyhorse.operators.clip import Asked
 from airflow_provider_happyhorse.operators.ending import GenerateEndings
 from airflow_provider_happyhorse.operators.moved_rows import LOOKS, submitted_as_another, tell_other_rows
 from airflow_provider_happyhorse.operators.reconciliation import claim
-from airflow_provider_happyhorse.operators.sibling_rows import check_names_differ
+from airflow_provider_happyhorse.operators.sibling_rows import check_rows_differ
 from airflow_provider_happyhorse.operators.stops import stopped
 from airflow_provider_happyhorse.operators.submission import Submission
 from airflow_provider_happyhorse.operators.turn import NotItsTurn, SubmitsInTurn
@@ -126,7 +126,7 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         self.check_grid_name(context)
         self._check_destination(context, attempt)
         identity = attempt.identity
-        check_names_differ(context, task_id=self.task_id, name=identity.name, named=identity.named, take=identity.take, log=self.log)
+        check_rows_differ(context, task_id=self.task_id, identity=identity, destination=self.destination, log=self.log)
         clip = attempt.clip(self._asked_finally(context))
         for warning in attempt.hook.service.warnings(clip.request):
             self.log.warning("[%s] %s", clip.name, warning)

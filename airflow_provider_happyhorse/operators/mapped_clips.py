@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_happyhorse._compat import show_map_index
 from airflow_provider_happyhorse.api.table_values import is_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
-from airflow_provider_happyhorse.operators.literals import is_literal
+from airflow_provider_happyhorse.operators.literals import is_same_for_every_clip
+from airflow_provider_happyhorse.operators.sibling_rows import is_the_only_row
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_happyhorse._compat import TaskLog
 
 _TEMPLATE = "{{ task.grid_name }}"
 
@@ -35,7 +38,7 @@ class MappedClips:
         self, parent: Any, template_fields: Iterable[str], context: Context, jinja_env: Any, seen_oids: set[int]
     ) -> None:
         if parent is self and not self._rendered:
-            self._same_for_every_clip = is_literal(self.destination)
+            self._same_for_every_clip = is_same_for_every_clip(self.destination)
         if parent is not self or not self._rendered:
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)  # type: ignore[misc]  # Airflow's
         if parent is not self:
@@ -75,17 +78,22 @@ class MappedClips:
 
         :raises InvalidArguments: nothing was submitted.
         """
-        if self._same_for_every_clip and is_given_to_all(context, task_id=self.task_id, destination=self.destination):
+        log: TaskLog = self.log  # type: ignore[attr-defined]  # BaseOperator's
+        if self._same_for_every_clip and is_given_to_all(context, task_id=self.task_id, destination=self.destination, log=log):
             why = f"`destination` {self.destination!r} is one object, and every mapped clip would go there; name a folder, ending in /"
             raise InvalidArguments(f"task {self.task_id!r}: {why}. Nothing was submitted")
 
 
-def is_given_to_all(context: Context, *, task_id: str, destination: Any) -> bool:
-    """Say whether every task instance of a mapped task has this exact object as its destination, if it is no template."""
+def is_given_to_all(context: Context, *, task_id: str, destination: Any, log: TaskLog) -> bool:
+    """Say whether each of several task instances of a mapped task has this exact object as its destination.
+
+    :param destination: rendered; what was written :func:`is_same_for_every_clip`.
+    """
     if context["ti"].map_index is None or context["ti"].map_index < 0 or str(destination).endswith("/"):
         return False
     dag = context.get("dag")
     written = dag.get_task(task_id) if dag is not None else None
     # An operator that is mapped itself may get a destination per clip from `.expand`; what is in `.partial` is the same for all.
     in_partial = getattr(written, "partial_kwargs", None)
-    return written is not None and (in_partial is None or "destination" in in_partial)
+    given = written is not None and (in_partial is None or "destination" in in_partial)
+    return given and not is_the_only_row(context, task_id=task_id, log=log)

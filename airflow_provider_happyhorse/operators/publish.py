@@ -12,7 +12,7 @@ from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.exceptions import GenerationUnreachable, InvalidArguments, PublishFailed, PublishRefused
 from airflow_provider_happyhorse.operators.destination import destination_problems
 from airflow_provider_happyhorse.operators.downstream import TellsDownstream
-from airflow_provider_happyhorse.operators.literals import is_literal
+from airflow_provider_happyhorse.operators.literals import is_literal, is_same_for_every_clip
 from airflow_provider_happyhorse.operators.mapped_clips import is_given_to_all
 from airflow_provider_happyhorse.results import REQUEST_KEY, fitted, kind_of, read_reference, whole
 
@@ -68,7 +68,7 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
         if problems := destination_problems(destination):
             raise InvalidArguments(f"task {self.task_id!r}: {problems[0]}")
 
-        self._same_for_every_clip = is_literal(destination)
+        self._same_for_every_clip = is_same_for_every_clip(destination)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Publish it."""
@@ -77,7 +77,7 @@ class HappyHorsePublishOperator(TellsDownstream, BaseOperator):
         if (
             self.if_exists == "overwrite"
             and self._same_for_every_clip
-            and is_given_to_all(context, task_id=self.task_id, destination=self.destination)
+            and is_given_to_all(context, task_id=self.task_id, destination=self.destination, log=self.log)
         ):
             why = f"`destination` {self.destination!r} is one object, and with overwrite every mapped task would replace the others there"
             raise InvalidArguments(f"task {self.task_id!r}: {why}; name a folder, ending in /. Nothing was published")

@@ -1,4 +1,4 @@
-"""The names of all rows of a mapped task, so that two clips under one name are refused before either is paid for."""
+"""All rows of a mapped task, so that two clips under one name, or for one object, are refused before either is paid for."""
 
 from __future__ import annotations
 
@@ -15,46 +15,66 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_happyhorse._compat import TaskLog
+    from airflow_provider_happyhorse.operators.clip import Identity
 
-#: What a clip is known by within its run.
-_FIELDS = ("name", "take", "request")
+#: What a clip is known by within its run, and where it goes.
+_FIELDS = ("name", "take", "request", "destination")
 
 
-def check_names_differ(context: Context, *, task_id: str, name: str, named: bool, take: str, log: TaskLog) -> None:
-    """Refuse a clip whose name and take another row of the same mapped task has too.
+def check_rows_differ(context: Context, *, task_id: str, identity: Identity, destination: Any, log: TaskLog) -> None:
+    """Refuse a clip whose name and take, or whose exact object, another row of the same mapped task has too.
 
     The rows are read again as Airflow has given them to this task, in one request for the XCom they come from (Airflow 2.11 to 3.3).
-    Names and takes that are Jinja are not known for the other rows and are not compared.
+    What is Jinja is not known for the other rows and is not compared.
 
-    :param named: the author gave the name; otherwise the map index tells the clips apart.
+    :param identity: compared where the author gave the name; otherwise the map index tells the clips apart.
+    :param destination: compared where it is an exact object.
     :raises InvalidArguments: nothing was submitted.
     """
-    if context["ti"].map_index is None or context["ti"].map_index < 0 or not named:
+    exact = bool(destination) and not str(destination).endswith("/")
+    if context["ti"].map_index is None or context["ti"].map_index < 0 or not (identity.named or exact):
         return
     try:
-        mine = [where for where, row in enumerate(_rows(context, task_id)) if row == (name, take)]
+        rows = list(_rows(context, task_id))
+        alike = [where for where, row in enumerate(rows) if identity.named and _name_and_take(row) == (identity.name, identity.take)]
+        beside = [where for where, row in enumerate(rows) if exact and row["destination"] == destination]
     except Exception:
         # Airflow has mapped these rows, so they are right; only we do not know how to read them.
-        log.exception("[%s] the other rows could not be read: whether another one has this name is not known", name)
+        log.exception("[%s] the other rows could not be read: whether another one has this name is not known", identity.name)
         return
-    if len(mine) > 1:
-        shown = ", ".join(map(str, mine[:5])) + (" and more" if len(mine) > 5 else "")
-        what = f"{name!r}{f' (take {take!r})' if take else ''}"
-        why = f"the rows {shown} are all called {what}; a clip is known by its name, so give each its own, or another `take`"
+    if len(alike) > 1:
+        what = f"{identity.name!r}{f' (take {identity.take!r})' if identity.take else ''}"
+        why = f"the rows {_shown(alike)} are all called {what}; a clip is known by its name, so give each its own, or another `take`"
+        raise InvalidArguments(f"task {task_id!r}: {why}. Nothing was submitted")
+    if len(beside) > 1:
+        why = f"the rows {_shown(beside)} all have the `destination` {destination!r}, which is one object; give each its own, or a folder"
         raise InvalidArguments(f"task {task_id!r}: {why}. Nothing was submitted")
 
 
 def names_of_rows(context: Context, *, task_id: str, log: TaskLog) -> set[str]:
-    """Return the names of a mapped task's rows, as far as they can be told; see :func:`check_names_differ`."""
+    """Return the names of a mapped task's rows, as far as they can be told; see :func:`check_rows_differ`."""
     try:
-        return {row[0] for row in _rows(context, task_id) if row is not None}
+        return {known[0] for row in _rows(context, task_id) if (known := _name_and_take(row)) is not None}
     except Exception:
         log.exception("the rows of %s could not be read: which names they have is not known", task_id)
         return set()
 
 
-def _rows(context: Context, task_id: str) -> Iterator[tuple[str, str] | None]:
-    """Give the name and take of every row by map index, None where they cannot be told."""
+def is_the_only_row(context: Context, *, task_id: str, log: TaskLog) -> bool:
+    """Return whether a mapped task has one row; False where its rows cannot be read."""
+    try:
+        return len(list(_rows(context, task_id))) == 1
+    except Exception:
+        log.exception("the rows of %s could not be read: whether there is only one is not known", task_id)
+        return False
+
+
+def _shown(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows[:5])) + (" and more" if len(rows) > 5 else "")
+
+
+def _rows(context: Context, task_id: str) -> Iterator[Mapping[str, Any]]:
+    """Give what is known of every row by map index, nothing where they cannot be told."""
     dag = context.get("dag")
     if dag is None:
         return
@@ -72,7 +92,7 @@ def _rows(context: Context, task_id: str) -> Iterator[tuple[str, str] | None]:
     else:
         return
     for row in _resolved(expanded.value, context):
-        yield _name_and_take({**given, **{field: row[key] for field, key in taken.items() if key in row}})
+        yield {**given, **{field: row[key] for field, key in taken.items() if key in row}}
 
 
 def _resolved(value: Any, context: Context) -> Iterator[Mapping[str, Any]]:

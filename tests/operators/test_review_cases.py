@@ -13,11 +13,11 @@ import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import DAG, task
 
-from airflow_provider_happyhorse.exceptions import GenerationTimeout, InvalidArguments, NotAcceptedYet, PublishFailed
+from airflow_provider_happyhorse.exceptions import GenerationTimeout, InvalidArguments, NotAcceptedYet, PublishFailed, PublishRefused
 from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator, HappyHorsePublishOperator
 from tests.dag_runs import run_dag
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK, Task, event_of, killed_while_waiting
+from tests.operators.task_instances import QUICK, Store, Task, event_of, killed_while_waiting
 
 SLOW = "a kettle [emulator: render_seconds=30]"
 
@@ -86,6 +86,17 @@ class TestAnExactDestination:
                 request=rows
             )
             assert same
+            at = f"{tmp_path}/{{{{ run_id }}}}-{{{{ params.of }}}}.mp4"
+            HappyHorseGenerateVideoOperator.partial(task_id="rendered", params={"of": "x"}, destination=at).expand(request=rows)
+            HappyHorseGenerateVideoOperator.partial(task_id="twice", prompt=QUICK).expand(
+                destination=[f"{tmp_path}/a.mp4", f"{tmp_path}/b/", f"{tmp_path}/a.mp4", f"{tmp_path}/b/"]
+            )
+            HappyHorseGenerateVideoOperator.partial(task_id="alone", destination=f"{tmp_path}/{{{{ run_id }}}}-alone.mp4").expand(
+                request=[{"prompt": QUICK, "name": "c"}]
+            )
+            HappyHorsePublishOperator.partial(task_id="rendered_over", destination=at, params={"of": "x"}, if_exists="overwrite").expand(
+                generation=named.output
+            )
             HappyHorsePublishOperator.partial(task_id="over", destination=f"{tmp_path}/over.mp4", if_exists="overwrite").expand(
                 generation=named.output
             )
@@ -94,8 +105,33 @@ class TestAnExactDestination:
         assert run.states("own") == ["success", "success"]
         assert run.states("named") == ["success", "success"]
         assert run.states("over") == ["failed", "failed"]
-        assert emulator.charged() == 4
-        assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["0.mp4", "1.mp4", "first.mp4", "second.mp4"]
+        assert run.states("rendered") == run.states("rendered_over") == ["failed", "failed"]
+        assert run.states("twice") == ["failed", "success", "failed", "success"]
+        assert run.states("alone") == ["success"]
+        assert emulator.charged() == 7
+        assert sorted(path.name for path in tmp_path.glob("*.mp4")) == [
+            "0.mp4",
+            "1.mp4",
+            "first.mp4",
+            f"{run.run.run_id}-alone.mp4",
+            "second.mp4",
+        ]
+
+    def test_that_two_clips_are_rendered_at_once_is_the_first_ones_and_the_second_is_kept_for_another_name(
+        self, task: Callable[..., Task], emulator: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        """What a template asks of its own task instance is not known of the others: both are paid for, and neither is lost."""
+        first, second = (task(store=Store(), map_index=index, name=f"clip-{index}", destination=f"{tmp_path}/x.mp4") for index in (0, 1))
+        events = [(running, event_of(running.deferred().trigger)) for running in (first, second)]
+        published = first.resume(events[0][1])
+        with pytest.raises(PublishRefused, match=f"belongs to generation {published['generation_id']} already.*publishing it again costs"):
+            second.resume(events[1][1])
+        assert second.xcoms["happyhorse"]["state"] == "succeeded"
+        second.clear()
+        again = second.run(destination=f"{tmp_path}/y.mp4", deferrable=False)
+        assert (again["generation_id"], again["reused"]) == (events[1][1]["generation_id"], True)
+        assert [json.loads((tmp_path / f"{name}.mp4.json").read_text())["name"] for name in "xy"] == ["clip-0", "clip-1"]
+        assert emulator.charged() == 2
 
     @pytest.mark.parametrize("destination", ["", "  "])
     def test_that_is_empty_is_refused(self, unprotected: Callable[..., Task], destination: str) -> None:
