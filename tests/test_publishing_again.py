@@ -102,6 +102,25 @@ class TestOverwriting:
         assert [Path(uri).name for uri in result["uris"]] == new
         assert [(tmp_path / name).read_bytes() for name in new] == [OTHER] * after
 
+    def test_one_of_several_never_gets_the_name_of_a_result_of_its_own(self, tmp_path: Path) -> None:
+        with Cdn(whole(OTHER)) as older, Cdn(whole(VIDEO)) as cdn:
+            run([older.url()] * 2, tmp_path / "x.mp4", generation_id="set")
+            run([older.url()], tmp_path / "x-2.mp4", generation_id="own", if_exists="overwrite")
+            before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+            with pytest.raises(PublishRefused, match=r"x-2.mp4 is a result of its own .*x-2.mp4.json.*nothing was touched"):
+                run([cdn.url()] * 2, tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
+            assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+            (tmp_path / "x-2.mp4.json").unlink()
+            run([cdn.url()] * 2, tmp_path / "x.mp4", generation_id="n2", if_exists="overwrite")
+        assert files(tmp_path) == ["x-1.mp4", "x-2.mp4", "x.mp4.json"]
+
+    def test_nor_does_it_below_a_folder(self, tmp_path: Path) -> None:
+        with Cdn(whole(OTHER)) as older, Cdn(whole(VIDEO)) as cdn:
+            own = run([older.url()], f"{tmp_path}/", generation_id="n-1")
+            with pytest.raises(PublishRefused, match="is a result of its own"):
+                run([cdn.url()] * 2, f"{tmp_path}/", generation_id="n", if_exists="overwrite")
+        assert run([], f"{tmp_path}/", generation_id="n-1") == own | {"already_there": True}
+
     def test_what_is_no_longer_the_older_set_s_is_left_alone(self, tmp_path: Path) -> None:
         with Cdn(*[whole(VIDEO)] * 2, whole(OTHER)) as cdn:
             run([cdn.url()] * 2, tmp_path / "x.mp4", generation_id="n1")

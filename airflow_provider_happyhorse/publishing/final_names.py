@@ -70,6 +70,13 @@ class FinalNames:
         extension = r"\.(mp4|png|jpg|webp)" if self.extension is None else re.escape(self.extension)
         return re.fullmatch(rf"{re.escape(base)}(-[1-9]\d{{0,2}})?{extension}", file) is not None
 
+    def story_of(self, path: str) -> str:
+        """Return the path of the sidecar that an object would have if it were not one of several, but a result of its own.
+
+        :param path: a final name, from :meth:`path`.
+        """
+        return f"{path}.json" if self.extension is not None else f"{path.rpartition('.')[0]}.json"
+
     @property
     def folder(self) -> str:
         """The path of the folder that all of them are in; empty for the topmost one."""

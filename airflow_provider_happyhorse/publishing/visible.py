@@ -90,6 +90,8 @@ class UnderTheName:
         """
         older: Sequence[PublishedFile] = ()
         if self._overwrite:
+            for item in ready:
+                self._require_no_result_of_its_own(item)
             story, before = self._store.read(self._place.sidecar, at_most=LONGEST + 1), self._store.stamp(ready[0].path)
             # A kill before the new one would leave another video's beside this one.
             self._store.remove(self._place.sidecar)
@@ -133,6 +135,15 @@ class UnderTheName:
         for item, stamp in zip(ready, stamps, strict=True):
             self._require_still_there(item, stamp, mine)
         return document, already_there
+
+    def _require_no_result_of_its_own(self, item: Ready) -> None:
+        """Refuse to replace one of several results' names where another generation has published under just that name."""
+        story = self._place.story_of(item.path)
+        if story != self._place.sidecar and self._store.size(story) is not None:
+            raise Refused(
+                f"{self._store.uri(item.path)} is a result of its own ({self._store.uri(story)}), and as one of several this one would get "
+                "its name; nothing was touched. Use another name, or a folder ('.../')."
+            )
 
     def _pictures(self, item: Ready, stamp: str | None) -> Mapping[str, str | None]:
         if item.facts.content_type != "video/mp4":
