@@ -27,8 +27,8 @@ from typing import Any
 from airflow_provider_happyhorse.exceptions import PublishFailed, PublishRefused
 from airflow_provider_happyhorse.publishing.publish import DownloadRules, Where, publish
 from airflow_provider_happyhorse.storage import s3
+from airflow_provider_happyhorse.storage.destinations import check_writable
 from airflow_provider_happyhorse.storage.local import _temporary_prefix
-from airflow_provider_happyhorse.storage.stores import check_writable
 from tests.ledger_path.s3 import BUCKET
 from tests.media_samples import video
 from tests.s3_bucket import CONNECTION, Bucket, connected
@@ -227,7 +227,7 @@ def played(storage: Storage, *, files: int, seed: int, port: int) -> Storm:
 
 def older(storage: Storage, number: int) -> None:
     """Put an older video under a name, without a sidecar."""
-    from airflow_provider_happyhorse.storage.stores import locate
+    from airflow_provider_happyhorse.storage.destinations import locate
 
     place = locate(f"{storage.uri}/{number}.mp4")
     with place.store.upload(place.path) as upload:

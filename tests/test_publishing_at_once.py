@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_happyhorse.exceptions import PublishFailed, PublishRefused
 from airflow_provider_happyhorse.publishing.publish import DownloadRules, publish
-from airflow_provider_happyhorse.storage.stores import check_writable
+from airflow_provider_happyhorse.storage.destinations import check_writable
 from tests.cdn import Cdn, whole
 from tests.ledger_path.s3 import BUCKET
 from tests.media_samples import box

@@ -14,7 +14,7 @@ from airflow_provider_happyhorse.publishing.final_names import FinalNames
 from airflow_provider_happyhorse.publishing.layout import Where
 from airflow_provider_happyhorse.publishing.publish import MAX_RESULTS
 from airflow_provider_happyhorse.results import SHORTEST_NAME, fitted, new_result, public, read_reference
-from airflow_provider_happyhorse.storage.stores import locate
+from airflow_provider_happyhorse.storage.destinations import locate
 
 NAMES = {"ascii": "n" * 200, "cjk": "鞋" * 200, "latin": "é" * 200, "emoji": "\U0001f3a0" * 200}
 

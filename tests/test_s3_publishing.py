@@ -16,8 +16,9 @@ import pytest
 
 from airflow_provider_happyhorse.exceptions import PublishFailed, PublishRefused
 from airflow_provider_happyhorse.storage import s3 as module
+from airflow_provider_happyhorse.storage.destinations import check_free, check_writable, locate
 from airflow_provider_happyhorse.storage.s3 import S3Store
-from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, check_free, check_writable, locate
+from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable
 from tests.cdn import Cdn, whole
 from tests.ledger_path.s3 import BUCKET
 from tests.media_samples import box, picture

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_happyhorse.exceptions import PublishRefused
+from airflow_provider_happyhorse.storage.destinations import check_writable, locate, shown_destination
 from airflow_provider_happyhorse.storage.local import LocalStore
-from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable, check_writable, locate, shown_destination
+from airflow_provider_happyhorse.storage.stores import ObjectExists, StorageUnavailable
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": "."}
 

@@ -177,7 +177,8 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
     def _check_destination(self, context: Context, attempt: Attempt) -> None:
         if self.destination:
             from airflow_provider_happyhorse.operators.publish import download_rules
-            from airflow_provider_happyhorse.storage.stores import StorageUnavailable, check_free, check_writable
+            from airflow_provider_happyhorse.storage.destinations import check_free, check_writable
+            from airflow_provider_happyhorse.storage.stores import StorageUnavailable
 
             self.check_names_differ(context)
             name = attempt.identity.name

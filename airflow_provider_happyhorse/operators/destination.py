@@ -12,7 +12,7 @@ def destination_problems(destination: Any) -> list[str]:
     """Return why a destination can never work, as far as its text tells; the storage is not touched, and placeholders say nothing."""
     if not is_literal(destination) and not hasattr(type(destination), "joinpath"):  # a path is no placeholder
         return []
-    from airflow_provider_happyhorse.storage.stores import locate  # a DAG file without destinations does not load it
+    from airflow_provider_happyhorse.storage.destinations import locate  # a DAG file without destinations does not load it
 
     try:
         locate(destination)

@@ -9,7 +9,8 @@ from typing import Any
 
 from airflow_provider_happyhorse.media.facts import MediaFacts
 from airflow_provider_happyhorse.publishing.layout import Where, default_stem
-from airflow_provider_happyhorse.storage.stores import Destination, Store
+from airflow_provider_happyhorse.storage.destinations import Destination
+from airflow_provider_happyhorse.storage.stores import Store
 
 #: Extensions that promise a format; an exact name with another extension, or none, is the author's choice.
 _PROMISES = {"mp4": "mp4", "png": "png", "jpg": "jpg", "jpeg": "jpg", "webp": "webp"}

@@ -18,7 +18,8 @@ from airflow_provider_happyhorse.publishing.layout import Where
 from airflow_provider_happyhorse.publishing.previews import PreviewRules, Previews
 from airflow_provider_happyhorse.publishing.visible import Ready, UnderTheName
 from airflow_provider_happyhorse.results import money
-from airflow_provider_happyhorse.storage.stores import StorageUnavailable, locate, shown_destination
+from airflow_provider_happyhorse.storage.destinations import locate, shown_destination
+from airflow_provider_happyhorse.storage.stores import StorageUnavailable
 from airflow_provider_happyhorse.transports.download import (
     DownloadRules,
     ResultExpired,
