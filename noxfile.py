@@ -1,4 +1,4 @@
-"""The test suite on the older Airflow versions, `nox -s tests-2.11`; `chaos`, `mutations`, `publishing_storm`, `repair`, `bench`."""
+"""The test suite on the older Airflow versions, `nox -s tests-2.11`; `chaos`, `lineage`, `mutations`, `publishing_storm`, and more."""
 
 import subprocess
 import sys
@@ -53,6 +53,16 @@ def tests_on(airflow: str) -> None:
 
 for airflow_version in AIRFLOWS:
     tests_on(airflow_version)
+
+
+@nox.session(venv_backend="none", default=False)
+def lineage(session: nox.Session) -> None:
+    """Run a task under the openlineage provider and read what it emits."""
+    home = Path(".nox", "lineage").absolute()
+    session.env.update(UV_PYTHON_DOWNLOADS="never", UV_PROJECT_ENVIRONMENT=str(home), UV_PYTHON=None, VIRTUAL_ENV=None)
+    groups = [argument for group in ("test", "af33", "lineage") for argument in ("--group", group)]
+    session.run(UV, "sync", "--frozen", "--quiet", "--extra", "emulator", *groups)
+    session.run(str(home / "bin" / "python"), "-m", "pytest", "tests/test_lineage.py", *session.posargs)
 
 
 # Not among the default sessions. The environment is the one that holds nox, where Airflow 3.3 is.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator, HappyHorsePublishOperator
 from airflow_provider_happyhorse.operators.asset_events import announce, asset_uri, event_facts
-from airflow_provider_happyhorse.operators.lineage import dataset_of
 from airflow_provider_happyhorse.results import new_result
 from tests.dag_runs import DagRunSeen, run_dag
 from tests.emulator_process import EmulatorProcess
@@ -178,28 +176,6 @@ def test_an_event_is_small_and_flat_whatever_a_service_says() -> None:
     assert "secret" not in stored
     assert "pppp" not in stored
     hash(frozenset(facts.items()))
-
-
-@pytest.mark.parametrize(
-    ("uri", "dataset"),
-    [
-        ("file:///data/a b/Küche.mp4", ("file", "/data/a b/Küche.mp4")),
-        ("file:///data/what?#1.mp4", ("file", "/data/what?#1.mp4")),
-        ("s3://aws_default@bucket/a/b.mp4", ("s3://bucket", "a/b.mp4")),
-    ],
-)
-def test_a_dataset_is_named_as_openlineage_names_it(uri: str, dataset: tuple[str, str]) -> None:
-    assert dataset_of(uri) == dataset
-
-
-@pytest.mark.skipif(find_spec("airflow.providers.openlineage") is not None, reason="the openlineage provider is installed")
-def test_without_the_openlineage_provider_there_is_no_lineage_and_no_harm(connect: Callable[..., str], tmp_path: Path) -> None:
-    connect()
-    with dag("without_lineage") as made:
-        generate = HappyHorseGenerateVideoOperator(task_id="generate", request=CLIP, destination=f"file://{tmp_path}/")
-    assert run_dag(made).state == "success"
-    generate._told = ({"generation_id": "n92abc"}, {"uris": ["file:///a.mp4"], "service": "happy-horse.ai"})
-    assert generate.get_openlineage_facets_on_complete(None) is None
 
 
 @pytest.mark.parametrize(
