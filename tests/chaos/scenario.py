@@ -31,6 +31,7 @@ class Scenario:
     :param alone: it stops what all others need, so that it is played alone, after them.
     :param acts_are_chances: some of the wanted kills may meet no try at their step.
     :param ledger: where its records are.
+    :param edited: a task before it reads what is asked for from a file that a person edits while it runs.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Scenario:
     alone: bool = False
     acts_are_chances: bool = False
     ledger: Ledger = "state"
+    edited: bool = False
 
     def on(self, ledger: Ledger, *, mark: str = "") -> Scenario:
         """Return it with its records elsewhere.

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.chaos.clip import RUN_ID, ScenarioClip
+from tests.chaos.clip import RUN_ID, ScenarioClip, Table, Want, prompt_of
 from tests.chaos.dag_file import dag_file
 from tests.chaos.database import own_database
 from tests.chaos.lookout import Lookout
@@ -121,6 +121,7 @@ class Stage:
             for scenario, key in zip(self._scenarios, keys, strict=True)
         ]
         tasks: dict[str, dict[str, Any]] = {}
+        wants: dict[str, dict[int, Want]] = {}
         connections: dict[str, str] = {}
         if any(scenario.ledger == "s3" for scenario in self._scenarios):
             self._s3 = self._open.enter_context(S3Ledger())
@@ -128,7 +129,12 @@ class Stage:
         for number, (scenario, emulator, key) in enumerate(zip(self._scenarios, emulators, keys, strict=True)):
             dag_id, conn_id = f"chaos{number}", f"chaos{number}"
             connections[f"AIRFLOW_CONN_{conn_id.upper()}"] = self._connection(scenario, emulator, key)
-            tasks[dag_id] = self._task(scenario, dag_id, conn_id)
+            tasks[dag_id] = task = self._task(scenario, dag_id, conn_id)
+            rows = enumerate(task["rows"]) if "rows" in task else [(-1, {"name": dag_id, **task["request"]})]
+            wants[dag_id] = {index: Want(str(row["name"]), str(row["prompt"])) for index, row in rows}
+            if table := self._table(scenario, dag_id):
+                table.write(task.pop("rows", None) or [task.pop("request")])
+                task |= {"table": str(table.path), "mapped": table.mapped}
         dags = self._folder / "dags"
         dags.mkdir(parents=True)
         (self._folder / "ledger").mkdir()  # a ledger that is missing is not taken for an empty one
@@ -153,14 +159,14 @@ class Stage:
             self._airflow.wait_for_dag(dag_id)
         for number, (scenario, emulator, key) in enumerate(zip(self._scenarios, emulators, keys, strict=True)):
             dag_id = f"chaos{number}"
-            rows = scenario.task.get("rows")
             self._clips.append(
                 ScenarioClip(
                     airflow=self._airflow,
                     emulator=emulator,
                     key=key,
                     dag_id=dag_id,
-                    names={-1: dag_id} if rows is None else {index: str(row["name"]) for index, row in enumerate(rows)},
+                    wants=wants[dag_id],
+                    table=self._table(scenario, dag_id),
                     folder=self._folder / "clips" / dag_id,
                     records=self._records(scenario, dag_id),
                     seen=lambda: lookout.seen,
@@ -183,9 +189,7 @@ class Stage:
         return json.dumps({"conn_type": "happyhorse", "host": emulator.base_url(scenario.service), "password": key, "extra": extra})
 
     def _task(self, scenario: Scenario, dag_id: str, conn_id: str) -> dict[str, Any]:
-        request: dict[str, Any] = {"prompt": f"A lighthouse at dusk. [emulator: render_seconds={scenario.render_seconds}]", "duration": 5}
-        if scenario.service == "happyhorse.app":
-            request["model"] = "happyhorse-1.0/video"
+        request = self._request(scenario, dag_id)
         task: dict[str, Any] = {"retries": 3, "happyhorse_conn_id": conn_id, **scenario.task}
         task["destination"] = f"file://{self._folder}/clips/{dag_id}/published/"
         if "rows" in task:
@@ -193,6 +197,18 @@ class Stage:
         else:
             task |= {"request": request, "name": dag_id}
         return task
+
+    def _request(self, scenario: Scenario, dag_id: str) -> dict[str, Any]:
+        # A prompt of its own for every scenario: one video must not pass for another.
+        prompt = f"A lighthouse at dusk, {dag_id}. [emulator: render_seconds={scenario.render_seconds}]"
+        model = {"model": "happyhorse-1.0/video"} if scenario.service == "happyhorse.app" else {}
+        return {"prompt": prompt, "duration": 5, **model}
+
+    def _table(self, scenario: Scenario, dag_id: str) -> Table | None:
+        if not scenario.edited:
+            return None
+        path = self._folder / "clips" / dag_id / "table.json"
+        return Table(path, self._request(scenario, dag_id), mapped="rows" in scenario.task)
 
     def play(self) -> list[Row]:
         """Play all scenarios, those that shake Airflow after the others, and at last those that need it alone.
@@ -227,6 +243,8 @@ class Stage:
             failed=frozenset(job["id"] for job in jobs if job["state"] == "failed"),
             trouble="; ".join(filter(None, (trouble, *missing))),
             unpaid_rows=scenario.unpaid_rows,
+            prompts={job["id"]: prompt_of(job) for job in jobs},
+            withdrawn=tuple(clip.withdrawn),
         )
         folder = self._folder / "evidence" / clip.dag_id
         folder.mkdir(parents=True)

@@ -13,9 +13,20 @@ STOPPED = (
     'set "state": "submitted" and clear this task, which pays nothing; if not, clear this task, which pays 25 credits'
 )
 DELIVERED = "[clip] v1 submitted, about 25 credits committed; a retry or a kill cannot pay again\n[clip] v1 succeeded, 25 credits"
-CLIP = ClipEvidence(name="clip", state="success", tries=1, logs=(DELIVERED,), delivered="v1")
-EVIDENCE = Evidence(scenario="a scenario", asked=1, paid=("v1",), clips=(CLIP,))
-STOP = replace(EVIDENCE, clips=(ClipEvidence(name="clip", state="failed", tries=2, logs=("", STOPPED)),))
+CLIP = ClipEvidence(name="clip", state="success", tries=1, logs=(DELIVERED,), delivered="v1", asks="A kettle.", shows="A kettle.")
+EVIDENCE = Evidence(scenario="a scenario", asked=1, paid=("v1",), clips=(CLIP,), prompts={"v1": "A kettle."})
+CUP_LOG = DELIVERED.replace("[clip]", "[cup]").replace("v1", "v2")
+CUP = ClipEvidence(name="cup", state="success", tries=1, logs=(CUP_LOG,), delivered="v2", asks="A cup.", shows="A cup.")
+BOTH = replace(EVIDENCE, asked=2, paid=("v1", "v2"), clips=(CLIP, CUP), prompts={"v1": "A kettle.", "v2": "A cup."})
+STOP = replace(EVIDENCE, clips=(replace(CLIP, state="failed", tries=2, logs=("", STOPPED), delivered="", shows=""),))
+MOVED = (
+    "error Task failed with exception SubmissionStopped: [clip] this map index was the clip 'cup'. Nothing was submitted. To submit it "
+    '(25 credits), set {"state": "not_sent"} in the entry and clear this task'
+)
+ELSEWHERE = (
+    "error Task failed with exception SubmissionStopped: [clip] this very request was submitted as v1 under another map index. Look for it "
+    "and publish it by its id, or put `unprotected_retry` into pay_again_on to pay 25 credits"
+)
 
 
 def test_one_paid_and_delivered_is_right() -> None:
@@ -36,10 +47,62 @@ def test_another_video_than_the_paid_one_is_not_a_delivery() -> None:
     assert "LOST: v1" in judge(replace(EVIDENCE, clips=(replace(CLIP, delivered="v9"),)), may_stop=False).problems
 
 
+def test_another_clips_video_is_as_bad_as_a_lost_one() -> None:
+    assert judge(BOTH, may_stop=False).problems == ()
+    crossed = (replace(CLIP, delivered="v2", shows="A cup."), replace(CUP, delivered="v1", shows="A kettle."))
+    problems = judge(replace(BOTH, clips=crossed), may_stop=True).problems
+    assert "ANOTHER CLIP'S VIDEO: clip delivered v2 (A cup.), cup delivered v1 (A kettle.)" in problems
+    assert "LOST: v1, v2" in problems
+
+
+def test_a_file_that_shows_something_else_than_its_id_says_is_another_clips_video() -> None:
+    mixed_up = replace(CLIP, shows="A cup.")
+    assert "ANOTHER CLIP'S VIDEO: clip delivered v1 (A cup.)" in judge(replace(BOTH, clips=(mixed_up, CUP)), may_stop=True).problems
+    strange = replace(CLIP, shows="")
+    assert judge(replace(EVIDENCE, clips=(strange,)), may_stop=True).problems[0].startswith("ANOTHER CLIP'S VIDEO: clip delivered v1")
+
+
+def test_two_clips_of_one_prompt_do_not_share_a_video() -> None:
+    twins = replace(BOTH, clips=(CLIP, replace(CLIP, name="twin")), prompts={"v1": "A kettle.", "v2": "A kettle."})
+    problems = judge(twins, may_stop=True).problems
+    assert "ANOTHER CLIP'S VIDEO: clip delivered v1, and so did another clip, twin delivered v1, and so did another clip" in problems
+    assert "LOST: v2" in problems
+
+
+def test_a_video_that_is_no_longer_asked_for_is_not_lost_and_is_no_delivery() -> None:
+    fixed = replace(CLIP, delivered="v2", asks="A cup.", shows="A cup.", logs=(DELIVERED.replace("v1", "v2"),))
+    evidence = replace(BOTH, clips=(fixed,), withdrawn=("A kettle.",))
+    assert judge(evidence, may_stop=False, delivers=1) == Row(
+        "a scenario", tries=1, asked=2, paid=2, delivered=1, verdict="1 delivered, 1 no longer asked for"
+    )
+    old = replace(fixed, delivered="v1", shows="A kettle.")
+    problems = judge(replace(evidence, clips=(old,)), may_stop=True, delivers=1).problems
+    assert "ANOTHER CLIP'S VIDEO: clip delivered v1 (A kettle.)" in problems
+
+
+def test_one_video_twice_and_another_one_never_are_two_payments_for_one() -> None:
+    evidence = replace(BOTH, clips=(CLIP, replace(CUP, state="failed", delivered="", logs=(MOVED.replace("[clip]", "[cup]"),))))
+    twice = replace(evidence, prompts={"v1": "A kettle.", "v2": "A kettle."})
+    assert judge(evidence, may_stop=True).problems == ()
+    assert judge(twice, may_stop=True).problems == ("PAID TWICE: 1 more of 'A kettle.'",)
+
+
 def test_a_loud_stop_is_right_where_the_truth_cannot_be_known_and_nowhere_else() -> None:
     assert judge(STOP, may_stop=True).problems == ()
     assert judge(STOP, may_stop=True).verdict == "1 stopped, way out named"
     assert "stopped without need: clip" in judge(STOP, may_stop=False).problems
+
+
+@pytest.mark.parametrize("message", [MOVED, ELSEWHERE])
+def test_what_it_costs_may_stand_before_the_way_out_and_the_way_out_may_be_to_publish(message: str) -> None:
+    stopped = replace(STOP, clips=(replace(STOP.clips[0], logs=("", message)),))
+    assert judge(stopped, may_stop=True).verdict == "1 stopped, way out named"
+
+
+def test_one_stop_does_not_excuse_two_clips() -> None:
+    idle = replace(CUP, state="failed", delivered="", shows="")
+    problems = judge(replace(STOP, asked=2, clips=(*STOP.clips, idle)), may_stop=True).problems
+    assert problems == ("delivered 0 of 2, 1 stopped",)
 
 
 def test_one_stop_does_not_account_for_two_paid_videos() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-#: A loud stop names its way out and what it costs; both are in the same log line.
-STOP = re.compile(r"(?:AmbiguousSubmission|SubmissionStopped)\b.*clear this task.*credits")
+#: A loud stop names its way out and what it costs, in either order; both are in the same log line.
+STOP = re.compile(r"(?:AmbiguousSubmission|SubmissionStopped)\b(?=.*(?:clear this task|publish it by its id)).*credits")
 #: What the reader of a log is told about the time after this try.
 NEXT = re.compile(
-    r"a retry or a kill cannot pay again|nothing is paid again|clear this task|a retry tries again|a retry waits|a retry asks for|"
-    r"A retry does not pay again|No retry pays again|lets a retry submit it anew|nothing but this line says so|so a retry will stop"
+    r"a retry or a kill cannot pay again|nothing is paid again|clear this task|publish it by its id|a retry tries again|a retry waits|"
+    r"a retry asks for|A retry does not pay again|No retry pays again|lets a retry submit it anew|nothing but this line says so|so a retry will stop"
 )
 
 
@@ -24,6 +25,8 @@ class ClipEvidence:
     :param tries: how many there were.
     :param logs: of every try, the first one first.
     :param delivered: id in the XCom return value, published where the task was to publish; "" for none.
+    :param asks: the prompt it asks for, in the end.
+    :param shows: the prompt of the video that was published under that id, by the file's content; "" for none.
     """
 
     name: str
@@ -31,6 +34,8 @@ class ClipEvidence:
     tries: int
     logs: tuple[str, ...]
     delivered: str = ""
+    asks: str = ""
+    shows: str = ""
 
     @property
     def text(self) -> str:
@@ -57,6 +62,8 @@ class Evidence:
     :param failed: those of them that the service has ended as failed.
     :param trouble: why the scenario could not be played to its end, "" for none.
     :param unpaid_rows: clips that could never be submitted (a bad row).
+    :param prompts: of what was paid for, by its id.
+    :param withdrawn: prompts that were asked for until a person has put others in their places.
     """
 
     scenario: str
@@ -66,6 +73,8 @@ class Evidence:
     failed: frozenset[str] = frozenset()
     trouble: str = ""
     unpaid_rows: tuple[str, ...] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    withdrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,14 +101,20 @@ def judge(evidence: Evidence, *, may_stop: bool, delivers: int | None = None) ->
     :param may_stop: the truth cannot be known, and a loud stop is a right ending.
     :param delivers: how many videos have to arrive; None for as many as were asked for.
     """
-    delivered = {clip.delivered for clip in evidence.clips if clip.delivered} & set(evidence.paid)
+    wrong = wrong_videos(evidence)
+    delivered = {clip.delivered for clip in evidence.clips if clip.delivered and clip.shows == clip.asks} & set(evidence.paid)
     stops = [clip for clip in evidence.clips if clip.stopped]
     text = "\n".join(clip.text for clip in evidence.clips)
     said_failed = {one for one in evidence.failed if re.search(rf"{re.escape(one)}.*failed at the service", text)}
-    open_ends = [one for one in evidence.paid if one not in delivered | said_failed]
+    replaced = {one for one in evidence.paid if evidence.prompts.get(one) in evidence.withdrawn} - said_failed
+    open_ends = [one for one in evidence.paid if one not in delivered | said_failed | replaced]
     problems = [evidence.trouble] if evidence.trouble else []
     if len(evidence.paid) > evidence.asked:
         problems.append(f"PAID TWICE: {len(evidence.paid)} for {evidence.asked}")
+    elif again := paid_again(evidence):
+        problems.append(f"PAID TWICE: {again}")
+    if wrong:
+        problems.append(f"ANOTHER CLIP'S VIDEO: {', '.join(wrong)}")
     unfinished = [clip for clip in evidence.clips if clip.state not in ("success", "failed")]
     if len(open_ends) > len(stops) + len(unfinished):
         problems.append(f"LOST: {', '.join(open_ends)}")
@@ -108,13 +123,14 @@ def judge(evidence: Evidence, *, may_stop: bool, delivers: int | None = None) ->
     if stops and not may_stop:
         problems.append(f"stopped without need: {stops[0].name}")
     wanted = evidence.asked if delivers is None else delivers
-    if len(delivered) < wanted and not (may_stop and stops):
-        problems.append(f"delivered {len(delivered)} of {wanted}")
+    if len(delivered) + (len(stops) if may_stop else 0) < wanted:
+        problems.append(f"delivered {len(delivered)} of {wanted}" + (f", {len(stops)} stopped" if may_stop and stops else ""))
     untold = [missing for clip in evidence.clips if clip not in unfinished for missing in missing_in_log(clip, evidence)]
     endings = [
         (f"{len(delivered)} delivered", bool(delivered)),
         (f"{len(said_failed)} failed at the service and said so", bool(said_failed)),
         (f"{len(stops)} stopped, way out named", bool(stops)),
+        (f"{len(replaced)} no longer asked for", bool(replaced)),
         ("; ".join(problems), bool(problems)),
         (f"the log does not tell {', '.join(untold)}", bool(untold)),
     ]
@@ -128,6 +144,28 @@ def judge(evidence: Evidence, *, may_stop: bool, delivers: int | None = None) ->
         problems=tuple(problems),
         untold=tuple(untold),
     )
+
+
+def wrong_videos(evidence: Evidence) -> list[str]:
+    """Return the clips that have delivered what is not their own: another request's video, or one that another clip delivers, too."""
+    found = Counter(clip.delivered for clip in evidence.clips if clip.delivered)
+    wrong = []
+    for clip in evidence.clips:
+        if clip.delivered and clip.shows != clip.asks:
+            wrong.append(f"{clip.name} delivered {clip.delivered} ({clip.shows or 'nobody knows what it shows'})")
+        elif found[clip.delivered] > 1:
+            wrong.append(f"{clip.name} delivered {clip.delivered}, and so did another clip")
+    return wrong
+
+
+def paid_again(evidence: Evidence) -> str:
+    """Return which prompts were paid for more often than asked for, though no more was paid than was asked for in all; "" for none."""
+    asked = Counter(clip.asks for clip in evidence.clips if clip.name not in evidence.unpaid_rows) + Counter(evidence.withdrawn)
+    more = Counter(evidence.prompts.get(one, "") for one in evidence.paid) - asked
+    # What a person asks for once more, after a failure, is asked for under the same prompt.
+    if more.total() <= evidence.asked - asked.total():
+        return ""
+    return ", ".join(f"{count} more of {prompt!r}" for prompt, count in more.items())
 
 
 def missing_in_log(clip: ClipEvidence, evidence: Evidence) -> list[str]:
