@@ -12,7 +12,8 @@ STOP = re.compile(r"(?:AmbiguousSubmission|SubmissionStopped)\b(?=.*(?:clear thi
 #: What the reader of a log is told about the time after this try.
 NEXT = re.compile(
     r"a retry or a kill cannot pay again|nothing is paid again|clear this task|publish it by its id|a retry tries again|a retry waits|"
-    r"a retry asks for|A retry does not pay again|No retry pays again|lets a retry submit it anew|nothing but this line says so|so a retry will stop"
+    r"a retry asks for|A retry does not pay again|No retry pays again|lets a retry submit it anew|nothing but this line says so|"
+    r"so a retry will stop"
 )
 
 
