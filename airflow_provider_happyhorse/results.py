@@ -22,6 +22,14 @@ LONGEST_URLS = 700
 LARGEST = 2000
 #: Characters of a name that are left where it has to be shortened.
 SHORTEST_NAME = 32
+#: Keys that only what a generate task, sensor or decorated task returns has together, and only what a publishing task returns.
+_MARKS = (frozenset({"state", "reused", "submitted_at"}), frozenset({"already_there", "published_at"}))
+#: Keys of either beside the id. They say how far it has come, what it cost, how it is called and where it is.
+_BESIDE_THE_ID = frozenset(
+    {"name", "kind", "service", "happyhorse_conn_id", "state", "result_urls", "credits", "credits_estimated", "model", "duration"}
+    | {"aspect_ratio", "submitted_at", "completed_at", "reused", "uri", "sidecar_uri", "uris", "results", "poster_uri", "preview_uri"}
+    | {"bytes", "sha256", "content_type", "seconds", "width", "height", "published_at", "already_there"}
+)
 #: What a template makes of an XCom that is not there.
 _NOTHING = frozenset({"None", "null", "nan", "NaN"})
 
@@ -94,6 +102,17 @@ def with_generation(known: Mapping[str, Any], generation: Generation, *, seen_at
     if generation.state.ended:
         result["completed_at"] = known.get("completed_at") or seen_at
     return result
+
+
+def identified(given: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return a result of a generate or publishing task as what it is about: its ``generation_id``, and what an author has added to it.
+
+    Every try tells the rest anew (``reused``, ``already_there``, times, credits, signed URLs), and another destination or name makes no
+    other video of it. Any other mapping, also a result without an id, comes back as it is.
+    """
+    if not given.get("generation_id") or not any(marks <= given.keys() for marks in _MARKS):
+        return given
+    return {key: value for key, value in given.items() if key not in _BESIDE_THE_ID}
 
 
 @dataclass(frozen=True)

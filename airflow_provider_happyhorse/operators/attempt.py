@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from airflow_provider_happyhorse.ledger.stamp import Stamp, stamp_of
 from airflow_provider_happyhorse.ledger.stores import Ledger
 from airflow_provider_happyhorse.operators.books import note_spend, open_ledger, timestamp
 from airflow_provider_happyhorse.operators.clip import Asked, Clip, Identity, read_clip, read_identity, read_pay_again_on
+from airflow_provider_happyhorse.operators.inputs import plain_json
 from airflow_provider_happyhorse.operators.reconciliation import Reconciliation
 from airflow_provider_happyhorse.operators.waiting import look_once
 from airflow_provider_happyhorse.results import REQUEST_KEY, money, new_result
@@ -204,23 +204,3 @@ class Attempt:
         if clip is None:
             raise InvalidArguments(f"task {self.task_id!r} [{self.identity.name}]: {'; '.join(problems)}. Nothing was submitted")
         return clip
-
-
-def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping as JSON values, the same in every process.
-
-    Of what JSON has no word for, it is the text if that is a stable one, else only the type.
-    """
-
-    def stable(item: Any) -> Any:
-        if isinstance(item, (set, frozenset)):
-            return sorted(json.dumps(one, default=stable, sort_keys=True) for one in item)
-        if isinstance(item, Sequence) and not isinstance(item, (bytes, bytearray)):
-            return list(item)  # such as what mapped tasks have returned, which Airflow fetches only when asked
-        if callable(listed := getattr(item, "tolist", None)):
-            return listed()  # numpy's text of a long array leaves most of it out
-        shown = str(item)
-        return shown if " at 0x" not in shown else f"{type(item).__module__}.{type(item).__qualname__}"
-
-    read: dict[str, Any] = json.loads(json.dumps(value, default=stable, skipkeys=True))
-    return read

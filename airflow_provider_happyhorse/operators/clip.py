@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 PENDING_OF: Mapping[str, tuple[str, ...]] = {"video": ("prompt", "image_url", "multi_prompt", "multi_shots"), "image": ("prompt",)}
 #: The database columns and file names that a clip's name ends up in.
 LONGEST_NAME = 200
+#: What a data frame makes of a whole number when another cell of the column is empty.
+_WHOLE_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)\.0")
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def problems_of_fields(asked: Asked, *, kind: Kind, service: Service) -> list[st
 
 
 def read_name(name: Any) -> tuple[str, list[str]]:
-    """Return the clip's name, ``""`` for none, and what is wrong with it."""
+    """Return the clip's name, ``""`` for none, and what is wrong with it; a number in it is read as in a take."""
     if is_unset(name):
         return "", []
     if isinstance(name, bool) or not isinstance(name, (str, int, float, Decimal, date, UUID)):
@@ -162,6 +165,9 @@ def read_take(take: Any) -> str:
 
 
 def _as_text(cell: Any) -> str:
+    if isinstance(cell, str):
+        # A template makes text of the number.
+        return cell.strip().removesuffix(".0") if _WHOLE_FLOAT.fullmatch(cell.strip()) else cell.strip()
     try:
         return str(number(cell)) if isinstance(cell, (float, Decimal)) else str(cell).strip()
     except ValueError:  # beyond all numbers that we send

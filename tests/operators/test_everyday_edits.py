@@ -26,7 +26,7 @@ from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 from airflow_provider_happyhorse.ledger.objects import component
 from airflow_provider_happyhorse.ledger.record import fingerprint
 from airflow_provider_happyhorse.operators import submission
-from airflow_provider_happyhorse.operators.attempt import plain_json
+from airflow_provider_happyhorse.operators.inputs import plain_json
 from airflow_provider_happyhorse.operators.reconciliation import SETTLING, STALE_INTENT
 from tests.emulator_process import EmulatorProcess
 from tests.operators.task_instances import QUICK, Task, event_of
@@ -276,7 +276,7 @@ def test_a_base_url_is_the_same_however_it_is_spelled(spelled: str) -> None:
 
 def test_what_a_function_is_given_reads_the_same_in_every_process() -> None:
     program = (
-        "from airflow_provider_happyhorse.operators.attempt import plain_json;"
+        "from airflow_provider_happyhorse.operators.inputs import plain_json;"
         "print(plain_json({'tags': {'red', 'green', 'blue', 'white'}, 'sizes': frozenset({1, 2, 30})}))"
     )
     said = {
