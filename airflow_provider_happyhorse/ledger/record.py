@@ -6,6 +6,7 @@ import enum
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -190,7 +191,7 @@ def unnamed(task_id: str, map_index: int) -> str:
 
 
 def fingerprint(*, kind: str, service: str, base_url: str, take: str, request: Mapping[str, Any]) -> str:
-    """Return what makes two requests the same: service, base URL, take, and every field that is given.
+    """Return what makes two requests the same: service, base URL, take, and every field that is given, however its text is spelled.
 
     The query of a media URL does not count: a presigned URL changes at every rendering and leads to the same image. The key never counts.
 
@@ -209,16 +210,23 @@ def spelled(base_url: str) -> str:
 
 
 def _stable(value: Any, key: str = "") -> Any:
-    """Return a value without what changes at every rendering and leads to the same image: signatures, and of media the whole query."""
+    """Return a value as all that ask for the same thing are.
+
+    Of a URL without what changes at every rendering and leads to the same image: signatures, and of media the whole query. Text as NFC,
+    with one kind of line break and without white space at its ends, which editors, tables and file systems change unasked.
+    """
     if isinstance(value, Mapping):
         return {name: _stable(item, str(name)) for name, item in value.items()}
     if isinstance(value, list):
         return [_stable(item, key) for item in value]
-    if key in ("prompt", "description") or not isinstance(value, str) or not value.startswith(("https://", "http://")):
+    if not isinstance(value, str):
         return value
+    text = unicodedata.normalize("NFC", value).replace("\r\n", "\n").replace("\r", "\n").strip()
+    if key in ("prompt", "description") or not text.startswith(("https://", "http://")):
+        return text
     try:
-        parts = urlsplit(value)
+        parts = urlsplit(text)
     except ValueError:
-        return value
+        return text
     query = "" if key in MEDIA_FIELDS else "&".join(part for part in parts.query.split("&") if not _SIGNATURE.match(part))
     return urlunsplit(parts._replace(query=query, fragment=""))

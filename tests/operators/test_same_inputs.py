@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -11,15 +12,19 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import DAG, task
+from hypothesis import given
+from hypothesis import strategies as st
 
+from airflow_provider_happyhorse.ledger.record import fingerprint
 from airflow_provider_happyhorse.operators import HappyHorseGenerateVideoOperator, HappyHorsePublishOperator
 from airflow_provider_happyhorse.operators.clip import read_name, read_take
 from airflow_provider_happyhorse.operators.inputs import plain_json
 from airflow_provider_happyhorse.results import new_result
 from tests.dag_runs import clear_and_run, run_dag
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK
+from tests.operators.task_instances import QUICK, Task
 
+Tasks = Callable[..., Task]
 NAN = float("nan")
 RESULT = new_result(name="kettle", kind="video", service="happy-horse.ai", happyhorse_conn_id="shop", generation_id="v1", state="succeeded")
 AGAIN = {**RESULT, "reused": True, "credits": 25, "completed_at": "2026-11-20T10:00:00+00:00", "result_urls": ["https://cdn/v1.mp4"]}
@@ -142,3 +147,33 @@ class TestATableThatSomebodyHasAddedTo:
     @pytest.mark.parametrize("written", ["v7.0", "7.00", "07.0", "1.7.0", "7.5", ".0"])
     def test_leaves_other_names_as_they_are(self, written: str) -> None:
         assert read_name(written) == (written, [])
+
+
+class TestSpelling:
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ("a kettle", "a kettle "),
+            ("a kettle\nfrom behind", "a kettle\r\nfrom behind"),
+            ("a kettle", "a kettle\n"),
+            (unicodedata.normalize("NFC", "un café"), unicodedata.normalize("NFD", "un café")),
+        ],
+    )
+    def test_of_a_prompt_is_no_other_request_and_is_sent_as_it_is(
+        self, on_path: Tasks, emulator: EmulatorProcess, before: str, after: str
+    ) -> None:
+        running = on_path(prompt=None)
+        first = running.run(request={"prompt": f"{QUICK} {before}"})
+        running.clear()
+        assert running.run(request={"prompt": f"{QUICK} {after}"})["generation_id"] == first["generation_id"]
+        assert emulator.charged() == 1
+        assert emulator.state()["jobs"][0]["request"]["prompt"] == f"{QUICK} {before}"
+
+    @given(text=st.text(st.characters(exclude_characters="\r")), end=st.sampled_from(["", " ", "\n", "\r\n", "\t"]))
+    def test_of_any_text_is_no_other_request(self, text: str, end: str) -> None:
+        def mark(prompt: str) -> str:
+            request = {"prompt": "a", "multi_prompt": [{"prompt": prompt}]}
+            return fingerprint(kind="video", service="happy-horse.ai", base_url="https://happy-horse.ai", take="", request=request)
+
+        assert mark(text) == mark(unicodedata.normalize("NFD", text) + end) == mark(text.replace("\n", "\r\n"))
+        assert mark(text) != mark(f"{text} and a cup")
