@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.dag_file import TABLE_ID, TASK_ID
+from tests.chaos.door import Door
 from tests.chaos.records import Records
 from tests.chaos.verdict import ClipEvidence
 from tests.emulator_process import EmulatorProcess
@@ -79,6 +80,7 @@ class ScenarioClip:
     :param seen: returns what was last seen of all DAGs, by DAG id.
     :param wants: what each clip is to deliver, by map index.
     :param table: where people edit that.
+    :param door: by which its tasks reach the emulator.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class ScenarioClip:
         dag_id: str,
         wants: Mapping[int, Want],
         table: Table | None,
+        door: Door | None,
         folder: Path,
         records: Records,
         seen: Callable[[], Mapping[str, Seen]],
@@ -97,7 +100,7 @@ class ScenarioClip:
         self.airflow, self.emulator, self.dag_id, self.records = airflow, emulator, dag_id, records
         self.wants: Mapping[int, Want] = dict(wants)
         self.withdrawn: list[str] = []
-        self._table = table
+        self._table, self._door = table, door
         self.published = folder / "published"
         self._key, self._seen = key, seen
         self._signs = folder / "signs.jsonl"
@@ -224,6 +227,12 @@ class ScenarioClip:
         for job in self.jobs():
             if job["state"] == "in_progress":
                 self.emulator.finish(job["id"], failure=failure)
+
+    @property
+    def door(self) -> Door:
+        """The door to its emulator, in a scenario that has one."""
+        assert self._door is not None
+        return self._door
 
     def kill_task(self) -> None:
         """Kill its newest task process with SIGKILL."""

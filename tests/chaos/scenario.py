@@ -24,6 +24,7 @@ class Scenario:
     :param asked: videos asked for.
     :param delivers: videos that have to arrive; None for all that were asked for.
     :param own_emulator: it sets faults that would meet the others' requests.
+    :param door: its tasks reach the emulator by a door that it can shut.
     :param task: arguments of the operator; ``rows`` maps it.
     :param defect: what is known to be wrong with the outcome yet, "" for nothing.
     :param untold: what the log is known not to tell yet, "" when it tells everything.
@@ -42,6 +43,7 @@ class Scenario:
     delivers: int | None = None
     service: ServiceName = "happy-horse.ai"
     own_emulator: bool = False
+    door: bool = False
     render_seconds: float = 1
     connection: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)

@@ -59,6 +59,38 @@ def unreachable(clip: ScenarioClip) -> Iterator[Until]:
     yield clip.over()
 
 
+def refused_while_submitting(clip: ScenarioClip) -> Iterator[Until]:
+    """Refuse all connections until a try has been refused, and for some seconds more."""
+    clip.door.shut()
+    clip.start()
+    yield clip.at("sending")
+    yield lasts(6)
+    clip.door.open()
+    yield clip.over()
+
+
+def refused_while_waiting(clip: ScenarioClip) -> Iterator[Until]:
+    """Refuse all connections for half a minute while a clip waits."""
+    clip.start()
+    yield clip.deferred()
+    clip.door.shut()
+    clip.finish()
+    yield lasts(30)
+    clip.door.open()
+    yield clip.over()
+
+
+def cut_during_the_post(clip: ScenarioClip) -> Iterator[Until]:
+    """Cut the connection after the job was created and before the answer was sent, and refuse all others for some seconds."""
+    clip.emulator.fault("slow", **SUBMIT, seconds=30)  # type: ignore[arg-type]
+    clip.start()
+    yield Until("paid", lambda: clip.charged() == 1)
+    clip.door.shut()
+    yield lasts(10)
+    clip.door.open()
+    yield clip.over()
+
+
 def key_revoked_and_renewed(clip: ScenarioClip) -> Iterator[Until]:
     """Refuse the key while a clip waits, until its retries are used up; then accept it, and a person clears."""
     clip.start()
@@ -139,6 +171,16 @@ LONG = [
         render_seconds=600,
         own_emulator=True,
         task={"retries": 1},
+    ),
+    Scenario("connections refused while submitting", refused_while_submitting, door=True),
+    Scenario("connections refused for 30 s while waiting", refused_while_waiting, render_seconds=600, door=True),
+    Scenario(
+        "connection cut during the POST, then refused for 10 s",
+        cut_during_the_post,
+        may_stop=True,
+        listed=True,
+        own_emulator=True,
+        door=True,
     ),
     Scenario("generation fails, task has retries", generation_fails, render_seconds=600, delivers=0),
     Scenario(

@@ -13,6 +13,7 @@ from typing import Any, Self
 from tests.chaos.clip import RUN_ID, ScenarioClip, Table, Want, prompt_of
 from tests.chaos.dag_file import dag_file
 from tests.chaos.database import own_database
+from tests.chaos.door import Door
 from tests.chaos.lookout import Lookout
 from tests.chaos.playing import Play, play_together
 from tests.chaos.records import S3_CONN_ID, LedgerSteps, LocalFolder, Records, S3Ledger, StateEntry
@@ -120,15 +121,19 @@ class Stage:
             self._open.enter_context(EmulatorProcess(*options, "--api-key", f"{key}:100000")) if scenario.own_emulator else shared
             for scenario, key in zip(self._scenarios, keys, strict=True)
         ]
+        doors = [
+            self._open.enter_context(Door(int(emulator.url.rpartition(":")[2]))) if scenario.door else None
+            for scenario, emulator in zip(self._scenarios, emulators, strict=True)
+        ]
         tasks: dict[str, dict[str, Any]] = {}
         wants: dict[str, dict[int, Want]] = {}
         connections: dict[str, str] = {}
         if any(scenario.ledger == "s3" for scenario in self._scenarios):
             self._s3 = self._open.enter_context(S3Ledger())
             connections[f"AIRFLOW_CONN_{S3_CONN_ID.upper()}"] = self._s3.connection
-        for number, (scenario, emulator, key) in enumerate(zip(self._scenarios, emulators, keys, strict=True)):
+        for number, (scenario, emulator, door, key) in enumerate(zip(self._scenarios, emulators, doors, keys, strict=True)):
             dag_id, conn_id = f"chaos{number}", f"chaos{number}"
-            connections[f"AIRFLOW_CONN_{conn_id.upper()}"] = self._connection(scenario, emulator, key)
+            connections[f"AIRFLOW_CONN_{conn_id.upper()}"] = self._connection(scenario, emulator, door, key)
             tasks[dag_id] = task = self._task(scenario, dag_id, conn_id)
             rows = enumerate(task["rows"]) if "rows" in task else [(-1, {"name": dag_id, **task["request"]})]
             wants[dag_id] = {index: Want(str(row["name"]), str(row["prompt"])) for index, row in rows}
@@ -157,7 +162,7 @@ class Stage:
         self._say(f"Airflow is up, on {self.database}")
         for dag_id in tasks:
             self._airflow.wait_for_dag(dag_id)
-        for number, (scenario, emulator, key) in enumerate(zip(self._scenarios, emulators, keys, strict=True)):
+        for number, (scenario, emulator, door, key) in enumerate(zip(self._scenarios, emulators, doors, keys, strict=True)):
             dag_id = f"chaos{number}"
             self._clips.append(
                 ScenarioClip(
@@ -167,6 +172,7 @@ class Stage:
                     dag_id=dag_id,
                     wants=wants[dag_id],
                     table=self._table(scenario, dag_id),
+                    door=door,
                     folder=self._folder / "clips" / dag_id,
                     records=self._records(scenario, dag_id),
                     seen=lambda: lookout.seen,
@@ -182,11 +188,14 @@ class Stage:
                 return LedgerSteps(self._s3, dag_id=dag_id, run_id=RUN_ID)
         return StateEntry(self.airflow.rest, dag_id=dag_id, run_id=RUN_ID)
 
-    def _connection(self, scenario: Scenario, emulator: EmulatorProcess, key: str) -> str:
+    def _connection(self, scenario: Scenario, emulator: EmulatorProcess, door: Door | None, key: str) -> str:
         path = {"state": "", "path": f"file://{self._folder}/ledger", "s3": S3Ledger.uri}[scenario.ledger]
         # Short, because a submission of unknown fate is looked for in the list only when it can be there no more.
         extra = {"service": scenario.service, "request_timeout": 10, **scenario.connection, "ledger_path": path}
-        return json.dumps({"conn_type": "happyhorse", "host": emulator.base_url(scenario.service), "password": key, "extra": extra})
+        host = emulator.base_url(scenario.service)
+        if door is not None:
+            host = host.replace(emulator.url, f"http://127.0.0.1:{door.port}")
+        return json.dumps({"conn_type": "happyhorse", "host": host, "password": key, "extra": extra})
 
     def _task(self, scenario: Scenario, dag_id: str, conn_id: str) -> dict[str, Any]:
         request = self._request(scenario, dag_id)
