@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_happyhorse.ledger.decision import Attach, Decision, Situation, Stop, Submit, decide
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
+from airflow_provider_happyhorse.ledger.stamp import Stamp
 from tests.documentation import PAGES, section, words
 
 
@@ -18,9 +19,10 @@ def record(state: RecordState, **changes: Any) -> Record:
     return Record(**{**values, "state": state, "facts": {"generation_id": "n92abc"}, **changes})
 
 
-def situation(then: Record | None, **changes: Any) -> Situation:
-    values: dict[str, Any] = {"protected": True, "fingerprint": "same", "name": "clip", "named": True, "map_index": -1, "try_number": 2}
-    return Situation(**{**values, "record": then, "max_tries": 2, "pay_again_on": frozenset({"changed_request"}), **changes})
+def situation(then: Record | None, *, map_index: int = -1, max_tries: int = 2, **changes: Any) -> Situation:
+    stamp = Stamp(map_index, 2, max_tries)
+    values: dict[str, Any] = {"protected": True, "fingerprint": "same", "name": "clip", "named": True, "stamp": stamp}
+    return Situation(**{**values, "record": then, "pay_again_on": frozenset({"changed_request"}), **changes})
 
 
 #: How the decision table begins a row -> the situations it speaks of.
@@ -57,7 +59,7 @@ def test_the_table_of_retries_and_clears_is_what_is_decided(beginning: str) -> N
     if after_a_clear == "the same":
         after_a_clear = on_a_retry
     for now in SITUATIONS[beginning]:
-        cleared = replace(now, max_tries=5)
+        cleared = replace(now, stamp=replace(now.stamp, max_tries=5))
         assert on_a_retry.startswith(in_the_words_of_the_page(decide(now)))
         assert after_a_clear.startswith(in_the_words_of_the_page(decide(cleared)))
         for cell, then in ((on_a_retry, now), (after_a_clear, cleared)):
@@ -68,11 +70,12 @@ def test_the_table_of_retries_and_clears_is_what_is_decided(beginning: str) -> N
                 assert f"({words(in_the_words_of_the_page(stopped))[0]!r})".replace("'", "`") in cell
 
 
-def test_a_clear_that_hides_behind_lowered_retries_stops_at_another_request() -> None:
-    assert "fewer retries by then; where it has, and the run was cleared, another request stops." in PAGES["operators.md"]
-    then = record(RecordState.DELIVERED, clears=0)
-    assert isinstance(decide(situation(then, fingerprint="other", retries=1, clears=1)), Stop)
-    assert isinstance(decide(situation(then, retries=1, clears=1)), Attach)
+def test_a_clear_that_leaves_max_tries_stops_at_another_request() -> None:
+    assert "or was running; where it has not, and the run was cleared, another request stops." in PAGES["operators.md"]
+    now = situation(record(RecordState.DELIVERED, clears=0))
+    cleared = replace(now, stamp=replace(now.stamp, clears=1))
+    assert isinstance(decide(replace(cleared, fingerprint="other")), Stop)
+    assert isinstance(decide(cleared), Attach)
 
 
 @pytest.mark.parametrize("state", [RecordState.NOT_SENT, RecordState.FAILED, RecordState.DELIVERED])

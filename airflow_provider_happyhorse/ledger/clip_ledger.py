@@ -92,8 +92,8 @@ class ClipLedger:
 
     def claim(self, service: str, generation_id: str) -> bool:
         """Claim a generation for this clip, for good; False when another clip has it."""
-        ledger = self._clip or self._own
-        return ledger.claim(service, generation_id, ledger.clip)
+        # Before its row had a name, this very clip has claimed it under its map index.
+        return any(ledger.claim(service, generation_id, ledger.clip) for ledger in (self._clip, self._own) if ledger is not None)
 
     def of_the_task(self) -> Iterator[Record]:
         """Give the records of all clips of this task in this run.

@@ -26,12 +26,8 @@ class Situation:
     :param fingerprint: of the request as it is now.
     :param name: the clip's name now.
     :param named: the author gave the name (or the task is not mapped, so that its id names it).
-    :param map_index: of this task instance, -1 when not mapped.
-    :param try_number: of this try, from 1.
-    :param max_tries: ``ti.max_tries`` now.
+    :param stamp: of this try.
     :param pay_again_on: the author's words.
-    :param retries: of the task now, -1 where it is not known.
-    :param clears: of the run by now, -1 where it is not known.
     """
 
     record: Record | None
@@ -39,28 +35,28 @@ class Situation:
     fingerprint: str
     name: str
     named: bool
-    map_index: int
-    try_number: int
-    max_tries: int
+    stamp: Stamp
     pay_again_on: frozenset[PayAgain]
-    retries: int = -1
-    clears: int = -1
 
     @property
     def cleared(self) -> bool:
         """There is evidence that the task was cleared since the record was written, or that the record is another row's."""
-        return self.record is not None and (self.record.max_tries != self.max_tries or self.record.map_index != self.map_index)
+        return self.record is not None and (self.record.max_tries != self.stamp.max_tries or not self.its_own)
 
     @property
     def perhaps_cleared(self) -> bool:
         """Nothing tells a retry from a clear."""
-        now = Stamp(self.map_index, self.try_number, self.max_tries, self.retries, self.clears)
-        return self.record is not None and self.record.may_be_cleared(now)
+        return self.record is not None and self.record.may_be_cleared(self.stamp)
 
     @property
     def superseded(self) -> bool:
         """A later try of this task instance has written the record: this one was left behind, frozen, and goes on only now."""
-        return self.record is not None and self.record.map_index == self.map_index and self.record.try_number > self.try_number
+        return self.record is not None and self.its_own and self.record.try_number > self.stamp.try_number
+
+    @property
+    def its_own(self) -> bool:
+        """The record was written under this map index."""
+        return self.record is not None and self.record.map_index == self.stamp.map_index
 
 
 @dataclass(frozen=True)
@@ -79,10 +75,12 @@ class Attach:
 
     :param facts: its flat result so far.
     :param why: for the log.
+    :param differs: it is not what is asked for now.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+    differs: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,11 +89,11 @@ class Stop:
 
     :param kind: ``ambiguous`` (may exist), ``failed`` (the service ended it so), ``moved`` (the row is another's), ``changed``,
         ``unprotected`` (no record proves nothing here, and it is not the first try), ``superseded`` (a later try has taken over),
-        ``renamed`` (its request was submitted as a clip of another name).
+        ``elsewhere`` (its request was, or may have been, submitted as another clip, or in between two others of this one).
     :param generation_id: what it was submitted as, where that is known.
     """
 
-    kind: Literal["ambiguous", "failed", "moved", "changed", "unprotected", "superseded", "renamed"]
+    kind: Literal["ambiguous", "failed", "moved", "changed", "unprotected", "superseded", "elsewhere"]
     why: str
     generation_id: str = ""
 
@@ -110,6 +108,14 @@ def decide(now: Situation) -> Decision:
         return _without_record(now)
     if now.superseded:
         return _left_behind(now, record)
+    decision = _after(now, record)
+    doubt = record.others.get(now.fingerprint)
+    if isinstance(decision, Submit) and doubt is not None and not doubt.get("generation_id") and "ambiguous_submit" not in now.pay_again_on:
+        return Stop("elsewhere", f"this very request may have been submitted before, as {str(doubt.get('name') or now.name)!r}")
+    return decision
+
+
+def _after(now: Situation, record: Record) -> Decision:
     match record.state:
         case RecordState.NOT_SENT:
             return _earlier(now, record) or _moved(now, record) or Submit("no earlier try has submitted it")
@@ -122,14 +128,14 @@ def decide(now: Situation) -> Decision:
 
 
 def _without_record(now: Situation) -> Decision:
-    if now.protected or now.try_number <= 1:
+    if now.protected or now.stamp.try_number <= 1:
         return Submit()
     if "unprotected_retry" in now.pay_again_on:
         return Submit("`unprotected_retry` allows this try to pay although nothing is known of the earlier ones")
     return Stop(
         "unprotected",
-        f"this is try {now.try_number} and nothing keeps a record of what the earlier ones submitted (a `ledger_path` does, and Airflow "
-        "3.3 without `[state_store] clear_on_success`): submitting could pay for the same video again",
+        f"this is try {now.stamp.try_number} and nothing keeps a record of what the earlier ones submitted (a `ledger_path` does, and "
+        "Airflow 3.3 without `[state_store] clear_on_success`): submitting could pay for the same video again",
     )
 
 
@@ -139,7 +145,7 @@ def _left_behind(now: Situation, record: Record) -> Decision:
         return Attach(record.facts, f"{record.generation_id} was submitted by try {record.try_number}")
     if earlier := _earlier(now, record):
         return earlier
-    return Stop("superseded", f"this is try {now.try_number}, and try {record.try_number} of this task has been at work since")
+    return Stop("superseded", f"this is try {now.stamp.try_number}, and try {record.try_number} of this task has been at work since")
 
 
 def _after_ambiguity(now: Situation, record: Record) -> Decision:
@@ -168,7 +174,8 @@ def _after_submission(now: Situation, record: Record) -> Decision:
     if not now.cleared and now.perhaps_cleared:
         return _earlier(now, record) or _undecidable(now, record)
     if not now.cleared:
-        return Attach(record.facts, f"the request differs from the one submitted as {record.generation_id}; a retry never submits another")
+        why = f"the request differs from the one submitted as {record.generation_id}; a retry never submits another"
+        return Attach(record.facts, why, differs=True)
     if earlier := _earlier(now, record):
         return earlier
     if moved := _moved(now, record):
@@ -183,10 +190,10 @@ def _after_submission(now: Situation, record: Record) -> Decision:
 
 def _undecidable(now: Situation, record: Record) -> Stop:
     """Stop where a retry would go on with the earlier request and a clear would not, maybe as another row's clip."""
-    fewer = "the task has fewer retries than it had, and the run was cleared: nothing tells whether this is a retry"
-    if now.map_index >= 0 and not (now.named and record.name == now.name):
-        return Stop("moved", f"{_was(record)} and is now {now.name!r}, another request; {fewer} or {_ROWS_MOVED}")
-    return Stop("changed", f"the request differs from the one submitted as {record.generation_id}, and {fewer} or a changed request")
+    cleared = "the run was cleared, and Airflow does not say whether this task was: nothing tells whether this is a retry"
+    if now.stamp.map_index >= 0 and not (now.named and record.name == now.name):
+        return Stop("moved", f"{_was(record)} and is now {now.name!r}, another request; {cleared} or {_ROWS_MOVED}")
+    return Stop("changed", f"the request differs from the one submitted as {record.generation_id}, and {cleared} or a changed request")
 
 
 _ROWS_MOVED = "rows have moved, and submitting would pay for the wrong ones"
@@ -197,7 +204,7 @@ def _earlier(now: Situation, record: Record) -> Attach | None:
 
     Also where a person has let another request through since, by ``not_sent`` on the record of this one.
     """
-    known = record.others.get(now.fingerprint)
+    known = record.paid().get(now.fingerprint) if record.fingerprint != now.fingerprint else None
     # An id that a person has found has no time of submission, and may have been a wrong one.
     if record.state is RecordState.NOT_SENT and record.fingerprint == now.fingerprint and record.facts.get("submitted_at"):
         known = record.paid().get(now.fingerprint)
@@ -207,7 +214,7 @@ def _earlier(now: Situation, record: Record) -> Attach | None:
 def _moved(now: Situation, record: Record) -> Stop | None:
     """Stop where a mapped clip's record is another clip's: what is asked for now may be paid for under another map index."""
     if (
-        now.map_index < 0
+        now.stamp.map_index < 0
         or not (now.cleared or now.perhaps_cleared)
         or record.fingerprint == now.fingerprint
         or record.name in ("", now.name)

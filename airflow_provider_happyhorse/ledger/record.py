@@ -86,12 +86,12 @@ class Record:
         return str(self.facts.get("generation_id") or "")
 
     def may_be_cleared(self, now: Stamp) -> bool:
-        """Say whether a clear may hide behind an unchanged ``max_tries``: the run was cleared since, and the task has fewer retries.
+        """Say whether a clear may hide behind an unchanged ``max_tries``: the run was cleared since.
 
-        A clear makes ``max_tries`` the tries so far and the retries, so it was made after try ``max_tries - retries``, if at all.
+        A task with fewer retries than it had gets the ``max_tries`` that it has. One that is cleared while it runs keeps them, unless
+        Airflow comes to see its process end well (``clear_task_instances`` makes it RESTARTING, Airflow 2.11 to 3.3).
         """
-        in_between = self.try_number <= now.max_tries - now.retries < now.try_number
-        return self.max_tries == now.max_tries and now.retries >= 0 and in_between and 0 <= self.clears < now.clears
+        return self.max_tries == now.max_tries and 0 <= self.clears < now.clears
 
     def step(self, state: RecordState, *, at: str, **changes: Any) -> Record:
         """Return the record of the next step."""

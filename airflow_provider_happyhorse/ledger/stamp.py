@@ -14,7 +14,6 @@ class Stamp:
     :param map_index: -1 when not mapped.
     :param try_number: from 1.
     :param max_tries: ``ti.max_tries``. A clear makes it the number of tries so far and the task's retries; a retry leaves it.
-    :param retries: of the task, as its DAG file says now; -1 where it is not known.
     :param clears: how often Airflow says that the run was cleared (``dag_run.clear_number``); -1 where it is not known. Airflow 2.11 to
         3.2 count clears of runs that had ended, 3.3 counts each.
     """
@@ -22,7 +21,6 @@ class Stamp:
     map_index: int
     try_number: int
     max_tries: int
-    retries: int = -1
     clears: int = -1
 
     @property
@@ -38,6 +36,5 @@ def stamp_of(context: Mapping[str, Any]) -> Stamp:
         map_index=ti.map_index if ti.map_index is not None else -1,
         try_number=ti.try_number,
         max_tries=ti.max_tries,
-        retries=getattr(context.get("task"), "retries", None) or 0 if "task" in context else -1,
         clears=getattr(context.get("dag_run"), "clear_number", -1),
     )

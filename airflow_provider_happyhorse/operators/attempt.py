@@ -119,14 +119,22 @@ class Attempt:
                 fingerprint=self.fingerprint,
                 name=self.identity.name,
                 named=self.identity.named,
-                map_index=self.stamp.map_index,
-                try_number=self.stamp.try_number,
-                max_tries=self.stamp.max_tries,
-                retries=self.stamp.retries,
-                clears=self.stamp.clears,
+                stamp=self.stamp,
                 pay_again_on=self.pay_again_on,
             )
         )
+
+    @property
+    def may_be_elsewhere(self) -> bool:
+        """What is asked for now is on no record of this clip, so that it may be on another one: rows may have moved.
+
+        Not where a person has let it through, which is a step without a try, or one that leaves the id of the request before.
+        """
+        record = self.record
+        if record is None:
+            return True
+        let_through = record.try_number == 0 or (record.state is RecordState.NOT_SENT and bool(record.generation_id))
+        return record.state in (RecordState.NOT_SENT, RecordState.FAILED) and record.fingerprint != self.fingerprint and not let_through
 
     @property
     def doubtful(self) -> bool:

@@ -88,7 +88,7 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         if isinstance(decision, Attach) and not self.wait_for_completion:
             attempt = attempt.looked_at(decision.facts, spend=self._spend_log(context, attempt), log=self.log)
             decision = attempt.decision()
-        if isinstance(decision, Submit) and attempt.record is None:
+        if isinstance(decision, Submit) and attempt.may_be_elsewhere:
             looks = LOOKS if self._turn is None else 1
             decision = submitted_as_another(context, attempt, looks=looks, sleep=self._sleep_before_looking, log=self.log) or decision
         if isinstance(decision, Stop):
@@ -195,7 +195,8 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         record = attempt.record
         assert record is not None  # noqa: S101  there is nothing to attach to without one
         known = {**attempt.known(attach.facts), "reused": True}
-        self.log.info("[%s] %s, %s; nothing is paid again", known["name"], attach.why, money(known))
+        say = self.log.warning if attach.differs else self.log.info
+        say("[%s] %s, %s; nothing is paid again", known["name"], attach.why, money(known))
         delivered = record.state is RecordState.DELIVERED and known["state"] == "succeeded"
         renewed = attempt.renewed(record, known, at=timestamp())
         try:

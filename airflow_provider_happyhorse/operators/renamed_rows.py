@@ -29,21 +29,25 @@ def submitted_under_another_name(
     map_index = context["ti"].map_index
     if map_index is None or map_index < 0 or not getattr(context.get("dag_run"), "clear_number", 0):
         return None
-    names: dict[str, set[str]] = {}
+    called: dict[str, set[str]] = {}
+    unmapped = set()
     try:
         for record in ledger.of_the_task():
             facts = record.submitted().get(fingerprint)
             if facts is not None:
+                generation_id = str(facts.get("generation_id") or "")
                 name = record.name if record.fingerprint == fingerprint else facts.get("name")
-                names.setdefault(str(facts.get("generation_id") or ""), set()).add(str(name or ""))
+                called.setdefault(generation_id, set()).add(str(name or ""))
+                if record.map_index < 0:
+                    unmapped.add(generation_id)
     except ObjectsUnavailable as problem:
         why = f"the ledger does not tell whether its request was submitted under another name: {problem}; a retry asks again"
         raise NotAcceptedYet(f"[{clip}] not submitted: {why}") from problem
-    there = names_of_rows(context, task_id=task_id, log=log) if names else set()
-    for generation_id, called in names.items():
-        if not called & there:
+    there = names_of_rows(context, task_id=task_id, log=log) if called else set()
+    for generation_id, names in called.items():
+        if generation_id in unmapped or not names & there:
             what = f"was submitted as {generation_id}" if generation_id else "may have been submitted (nothing tells its id)"
-            shown = " and ".join(repr(name) for name in sorted(called))
-            why = f"this very request {what} when its clip was called {shown}, as no row is now: it was renamed, or its row has moved"
-            return Stop("renamed", why, generation_id)
+            shown = " and ".join(repr(name) for name in sorted(names))
+            since = "the task was not mapped" if generation_id in unmapped else "it was renamed, or its row has moved"
+            return Stop("elsewhere", f"this very request {what} when its clip was called {shown}, as no row is now: {since}", generation_id)
     return None

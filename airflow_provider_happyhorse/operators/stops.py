@@ -48,11 +48,12 @@ def stopped(attempt: Attempt, stop: Stop, asked: Asked) -> Exception:
                 f"[{name}] {stop.why}: nothing was submitted, and nothing need be done. Only where the run was deleted and begun anew: "
                 f'set {{"state": "not_sent"}} in {entry} and clear this task to submit it ({cost} credits)'
             )
-        case "renamed":
-            found = json.dumps({"state": "submitted", "generation_id": stop.generation_id or "<its id>"})
+        case "elsewhere":
+            # With the fingerprint: what else is on record there is about another request.
+            found = {"state": "submitted", "generation_id": stop.generation_id or "<its id>", "fingerprint": attempt.fingerprint}
             return SubmissionStopped(
-                f"[{name}] {stop.why}. Nothing was submitted. To go on with that video, set {found} in {entry} and clear this task, which "
-                f'pays nothing; to submit it ({cost} credits), set {{"state": "not_sent"}} there and clear this task'
+                f"[{name}] {stop.why}. Nothing was submitted. To go on with that video, set {json.dumps(found)} in {entry} and clear this "
+                f'task, which pays nothing; to submit it ({cost} credits), set {{"state": "not_sent"}} there and clear this task'
             )
         case "moved" | "changed":
             # Where the rest of the entry stays, so would the other clip's name, and the next try would stop for it again.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
 from tests.histories.service import Job
 from tests.histories.storage import Value
 from tests.histories.tries import Asked, Try
@@ -94,6 +96,9 @@ class Judge:
                 decision.clip = by.world.clip(by)
             self.gone_on[by.world.clip(by)] = self.gone_on[by.index] = decision
             if (decision.by.index, decision.by.number) != (by.index, by.number):
+                by_whom = decision.named or decision.asked.same_request(by.asked)
+                if by.index in self.cleared and not by_whom and AIRFLOW_V_3_3_PLUS:
+                    self.complaints.append(f"{by} was cleared, asks for {by.asked}, and goes on with {decision}")
                 self.cleared.discard(by.index)
                 if "ambiguous_submit" in by.asked.words:
                     # The author says that a doubt does not matter, and goes on with something else.

@@ -105,8 +105,8 @@ class Histories(RuleBasedStateMachine):
             if one.alive:
                 self.world.goes_on(instance, one)
 
-    @rule(pick=picks, cleared=st.booleans())
-    def airflow_gives_a_running_try_up(self, pick: int, cleared: bool) -> None:
+    @rule(pick=picks, cleared=st.sampled_from(["", "seen", "hidden"]))
+    def airflow_gives_a_running_try_up(self, pick: int, cleared: str) -> None:
         """Its heartbeat was lost, or it was cleared while it ran; it may go on all the same."""
         if instance := self.one_of(pick, "running"):
             for one in instance.tries:
@@ -114,9 +114,11 @@ class Histories(RuleBasedStateMachine):
                     one.dies()
                 one.stale = True
             instance.state = "waiting" if cleared or instance.number <= instance.max_tries else "failed"
-            if cleared:
+            if cleared == "seen":
                 # What 3.3's scheduler does when it has seen the process end (RESTARTING).
                 self.world.clears(instance)
+            elif cleared:
+                self.world.clears_unseen(instance)
 
     # Waits.
 

@@ -33,7 +33,7 @@ def takes_the_way_out(world: World, instance: Instance, *, other: bool = False) 
         meant = [one for one in in_doubt if prompt and one.asked.prompt == prompt[1]]
         job = next((one.job for one in sorted(meant, key=lambda one: one.clip != clip) if one.job and one.job.id not in known), None)
         # The other way, where a video of this very request is known: to go on with that.
-        literally = re.search(r'set (\{"state": "submitted", "generation_id": "\w+"\})' if other else "$^", message)
+        literally = re.search(r'set (\{"state": "submitted", "generation_id": "\w+".*?\})' if other else "$^", message)
         literally = literally or re.search(r'set (\{"state": "not_sent".*?\})', message)
         says: Value = json.loads(literally[1]) if literally else {"state": "not_sent"}
         if says["state"] == "submitted":

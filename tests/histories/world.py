@@ -207,6 +207,14 @@ class World:
         # A row that is new under its index counts, too: its clip may have failed under another one, and only a clear moves rows.
         self.judge.cleared.add(instance.index)
 
+    def clears_unseen(self, instance: Instance) -> None:
+        """Clear it while it runs, and lose sight of its process: its ``max_tries`` stay, and only the run's clears tell (3.3)."""
+        self.clears_of_the_run += AIRFLOW_V_3_3_PLUS
+        instance.state = "waiting"
+        self.tell(f"{instance.index} is cleared while it runs, max_tries {instance.max_tries}")
+        if AIRFLOW_V_3_3_PLUS:
+            self.judge.cleared.add(instance.index)
+
     def clears_without_the_task(self, instance: Instance) -> None:
         """Clear it where the DAG cannot be found: its tries are only not lowered."""
         before, instance.max_tries = instance.max_tries, max(instance.max_tries, instance.number)

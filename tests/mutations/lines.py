@@ -271,8 +271,8 @@ LINES = (
     Line(
         "a request that was submitted under a name that no row has any more is not submitted under another one",
         "operators/renamed_rows.py",
-        'return Stop("renamed", why, generation_id)',
-        "pass",
+        "if generation_id in unmapped or not names & there:",
+        "if False:",
         "tests/operators/test_renamed_rows.py::test_a_renamed_row_stops_and_names_its_video_which_can_be_gone_on_with",
     ),
     Line(
@@ -281,5 +281,12 @@ LINES = (
         "clears=before.clears,",
         "",
         "tests/operators/test_everyday_edits.py::test_an_id_that_a_person_writes_keeps_what_tells_a_clear_from_a_retry",
+    ),
+    Line(
+        "a row that has failed asks whether another one has paid for what it asks for now",
+        "operators/base.py",
+        "if isinstance(decision, Submit) and attempt.may_be_elsewhere:",
+        "if isinstance(decision, Submit) and attempt.record is None:",
+        "tests/operators/test_rows_without_names.py::test_no_row_is_paid_for_again",
     ),
 )

@@ -23,6 +23,7 @@ from tests.emulator_process import EmulatorProcess
 
 #: Renders before the first poll, and is cheap: 25 credits at happy-horse.ai.
 QUICK = "a kettle [emulator: render_seconds=0.05]"
+TEAPOT = QUICK.replace("kettle", "teapot")
 
 
 @dataclass

@@ -118,6 +118,25 @@ def test_a_doubt_from_before_the_names_stops_the_row_wherever_it_is_by_now(on_pa
     assert emulator.charged() == 1
 
 
+def test_a_task_that_was_not_mapped_yet_has_paid_for_the_row_it_became(on_path: Tasks, emulator: EmulatorProcess) -> None:
+    before = on_path(request=KETTLE, prompt=None)
+    first = before.run()
+    row = on_path(prompt=None, map_index=0)
+    clear(row)
+    with pytest.raises(SubmissionStopped, match=f"as {first['generation_id']} .* the task was not mapped"):
+        row.run(request=KETTLE)
+    assert emulator.charged() == 1
+
+
+def test_a_row_that_gets_its_name_has_claimed_its_video_itself(on_path: Tasks, emulator: EmulatorProcess) -> None:
+    clip = on_path(prompt=None, map_index=0)
+    clip.run(request={"prompt": QUICK})
+    clear(clip)
+    clip.run(request=KETTLE)
+    assert "adopted by another clip" not in clip.log.text()
+    assert emulator.charged() == 1
+
+
 def test_a_ledger_that_does_not_tell_lets_nothing_through(
     on_path: Tasks, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
