@@ -13,12 +13,11 @@ from airflow_provider_happyhorse.exceptions import (
     SubmissionStopped,
 )
 from airflow_provider_happyhorse.ledger.decision import Decision, PayAgain, Situation, decide
-from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
-from airflow_provider_happyhorse.ledger.path import LedgerConflict
+from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable, UnsuitableLedgerPath
 from airflow_provider_happyhorse.ledger.record import Record, RecordState, UnreadableRecord, fingerprint
 from airflow_provider_happyhorse.ledger.stamp import Stamp, stamp_of
 from airflow_provider_happyhorse.ledger.stores import Ledger
-from airflow_provider_happyhorse.operators.books import note_spend, open_ledger, timestamp
+from airflow_provider_happyhorse.operators.books import CANNOT_WRITE, note_spend, open_ledger, timestamp, unsuitable
 from airflow_provider_happyhorse.operators.clip import Asked, Clip, Identity, read_clip, read_identity, read_pay_again_on
 from airflow_provider_happyhorse.operators.inputs import plain_json
 from airflow_provider_happyhorse.operators.reconciliation import Reconciliation
@@ -106,6 +105,8 @@ class Attempt:
             record = ledger.read()
         except UnreadableRecord as problem:
             raise SubmissionStopped(f"[{identity.name}] stopped: {problem}. It is {ledger.where()}; nothing was submitted") from problem
+        except UnsuitableLedgerPath as problem:
+            raise unsuitable(identity.name, problem) from problem
         except ObjectsUnavailable as problem:
             raise NotAcceptedYet(f"[{identity.name}] not submitted: the ledger does not answer: {problem}; a retry asks again") from problem
         return cls(task_id, kind, identity, hook, ledger, stamp, record, mark, words)
@@ -159,7 +160,7 @@ class Attempt:
         found_record = record.step(RecordState.SUBMITTED, at=timestamp(), facts=facts, detail=outcome.said, sent={})
         try:
             self.ledger.write(found_record)
-        except (LedgerConflict, ObjectsUnavailable) as problem:
+        except CANNOT_WRITE as problem:
             why = f"{found.generation_id} was found and is paid for, and its record cannot be written: {problem}; a retry looks again"
             raise GenerationUnreachable(f"[{record.name}] {why}") from problem
         note_spend(spend, facts, at=timestamp(), log=log, prompt=str(facts[REQUEST_KEY].get("prompt") or ""))
@@ -170,22 +171,38 @@ class Attempt:
         conn_id, name = self.hook.happyhorse_conn_id, self.identity.name
         return {**new_result(name=name, kind=self.kind, service=self.hook.service.name, happyhorse_conn_id=conn_id), **facts}
 
+    def hook_of(self, known: Mapping[str, Any]) -> HappyHorseHook:
+        """Return the hook of the connection that made a generation, also where the task has another by now.
+
+        :raises GenerationUnreachable: that connection is gone or cannot be used; what it made is paid for.
+        """
+        conn_id = str(known["happyhorse_conn_id"])
+        if conn_id == self.hook.happyhorse_conn_id:
+            return self.hook
+        hook = type(self.hook)(conn_id)
+        try:
+            hook.settings  # noqa: B018  read here, where what is paid for can be named
+        except ValueError as problem:
+            paid = f"{known['generation_id']} was made with the connection {conn_id!r}, which cannot be used now: {problem}"
+            then = f"{money(known)} are committed. Bring that connection back: a retry asks for it again, and pays nothing"
+            raise GenerationUnreachable(f"[{known['name']}] {paid}; {then}") from problem
+        return hook
+
     def looked_at(self, facts: Mapping[str, Any], *, spend: SpendLog | None, log: TaskLog) -> Attempt:
         """Return this attempt after asking what has become of the generation on record; nobody has waited for it, so it may have failed.
 
-        :raises GenerationUnreachable: it has, and that cannot be written down; another try may be at work.
+        :raises GenerationUnreachable: its connection is gone; or it has failed, and that cannot be written down.
         """
         record, known = self.record, self.known(facts)
         if record is None or known["generation_id"] != record.generation_id or known["state"] in ("succeeded", "failed"):
             return self
-        hook = self.hook if known["happyhorse_conn_id"] == self.hook.happyhorse_conn_id else type(self.hook)(known["happyhorse_conn_id"])
-        event = look_once(hook, record.generation_id, known=known, log=log).event
+        event = look_once(self.hook_of(known), record.generation_id, known=known, log=log).event
         if event is None or event["status"] != "failed":
             return self
         failed = record.step(RecordState.FAILED, at=timestamp(), facts=event["result"], detail=event["message"])
         try:
             self.ledger.write(failed)
-        except (LedgerConflict, ObjectsUnavailable) as problem:
+        except CANNOT_WRITE as problem:
             why = f"{event['message']}, and that cannot be written down: {problem}; a retry asks again"
             raise GenerationUnreachable(f"[{known['name']}] {why}") from problem
         note_spend(spend, event["result"], at=timestamp(), log=log)

@@ -16,13 +16,11 @@ from airflow_provider_happyhorse.exceptions import (
     NotSubmitted,
 )
 from airflow_provider_happyhorse.ledger.decision import Attach, Stop, Submit
-from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
-from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stores import spend_log_for
 from airflow_provider_happyhorse.links import HappyHorseVideoLink
 from airflow_provider_happyhorse.operators.attempt import Attempt
-from airflow_provider_happyhorse.operators.books import note_spend, timestamp
+from airflow_provider_happyhorse.operators.books import CANNOT_WRITE, note_spend, timestamp
 from airflow_provider_happyhorse.operators.budget import check_budget
 from airflow_provider_happyhorse.operators.clip import Asked
 from airflow_provider_happyhorse.operators.ending import GenerateEndings
@@ -201,8 +199,9 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         renewed = attempt.renewed(record, known, at=timestamp())
         try:
             attempt.ledger.write(renewed)
-        except (LedgerConflict, ObjectsUnavailable) as problem:
-            why = f"{known['generation_id']} is paid for, and its record cannot be renewed: {problem}; a retry goes on with it"
+        except CANNOT_WRITE as problem:
+            paid = f"{known['generation_id']} is paid for, {money(known)}"
+            why = f"{paid}, and its record cannot be renewed: {problem}; a retry goes on with it"
             raise GenerationUnreachable(f"[{known['name']}] {why}") from problem
         self._push(context, known)
         tell_other_rows(context, attempt.ledger, renewed)
@@ -213,9 +212,7 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         if delivered:
             return self._deliver(context, known)
         claim(attempt.ledger, attempt.hook.service, generation_id=known["generation_id"], name=known["name"], log=self.log)
-        # The connection that made it is asked, also where the task has another by now.
-        hook = attempt.hook if known["happyhorse_conn_id"] == attempt.hook.happyhorse_conn_id else self._hook(known["happyhorse_conn_id"])
-        return self._wait(context, hook, renewed, look_first=True)
+        return self._wait(context, attempt.hook_of(known), renewed, look_first=True)
 
     def _wait(self, context: Context, hook: HappyHorseHook, record: Record, *, look_first: bool = False) -> dict[str, Any]:
         known, generation_id = dict(record.facts), record.generation_id

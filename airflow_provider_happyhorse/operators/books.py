@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.exceptions import InvalidArguments
-from airflow_provider_happyhorse.ledger.objects import UnsuitableLedgerPath
+from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable, UnsuitableLedgerPath
+from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stamp import Stamp, stamp_of
 from airflow_provider_happyhorse.ledger.stores import Ledger, ledger_for, spend_log_for
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse._compat import TaskLog
     from airflow_provider_happyhorse.ledger.spend import SpendLog
     from airflow_provider_happyhorse.operators.clip import Identity
+
+#: What keeps a step of a record from being written: another try at work, a storage that fails, one that creates nothing exclusively.
+CANNOT_WRITE = (LedgerConflict, ObjectsUnavailable, UnsuitableLedgerPath)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,15 @@ def open_ledger(context: Context, *, identity: Identity, ledger_path: str) -> Le
         name = identity.name if identity.named and stamp_of(context).map_index >= 0 else None
         return ledger_for(context, ledger_path=ledger_path, name=name, take=identity.take)
     except UnsuitableLedgerPath as problem:
-        raise InvalidArguments(f"[{identity.name}] `ledger_path`: {problem}. Nothing was submitted") from problem
+        raise unsuitable(identity.name, problem) from problem
+
+
+def unsuitable(name: str, problem: UnsuitableLedgerPath) -> InvalidArguments:
+    """Return how a task ends whose ``ledger_path`` cannot keep what it would submit; some are found out only by using them.
+
+    :param name: of the clip.
+    """
+    return InvalidArguments(f"[{name}] {str(problem).rstrip('.')}. Nothing was submitted")
 
 
 def note_spend(spend: SpendLog | None, known: Mapping[str, Any], *, at: str, log: TaskLog, prompt: str = "") -> None:

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.api.errors import ServiceError
-from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
+from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable, UnsuitableLedgerPath
 from airflow_provider_happyhorse.ledger.reconcile import Findings, SendWindow, find, may_start
 from airflow_provider_happyhorse.ledger.record import Record
 from airflow_provider_happyhorse.results import REQUEST_KEY, kind_of
@@ -105,7 +105,7 @@ class Reconciliation:
             )
         try:
             mine = self.ledger.claim(service, found.generation_id)
-        except ObjectsUnavailable as problem:
+        except (ObjectsUnavailable, UnsuitableLedgerPath) as problem:
             return Outcome(None, f"{found.generation_id} fits, and could not be claimed: {problem}")
         if not mine:
             return Outcome(None, f"The only generation in the list of {service} that fits, {found.generation_id}, is another clip's")

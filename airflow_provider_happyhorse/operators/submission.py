@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_happyhorse.api.errors import RateLimited, Rejected, ServiceError, Unreachable
 from airflow_provider_happyhorse.api.retry import delay_before_retry, delay_before_turn
 from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, NotAcceptedYet, NotSubmitted
-from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
+from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable, UnsuitableLedgerPath
 from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stamp import Stamp
 from airflow_provider_happyhorse.metrics import Metrics
-from airflow_provider_happyhorse.operators.books import note_spend
+from airflow_provider_happyhorse.operators.books import note_spend, unsuitable
 from airflow_provider_happyhorse.operators.held_signals import held_signals
 from airflow_provider_happyhorse.operators.reconciliation import STALE_INTENT, claim
 from airflow_provider_happyhorse.operators.turn import NotItsTurn, Turn
@@ -83,6 +83,7 @@ class Submission:
         """Submit once; send again only what was provably not accepted.
 
         :return: the record with the id, which is in the ledger if that could be reached.
+        :raises InvalidArguments: the ``ledger_path`` turned out to create nothing exclusively; nothing was sent.
         :raises NotSubmitted: the service refused it.
         :raises NotAcceptedYet: it could not be handed over; nothing was paid.
         :raises NotItsTurn: there are too many requests for longer than a worker should wait; nothing was paid.
@@ -136,6 +137,8 @@ class Submission:
                     # It may be stored all the same, or half of it, and the next try would take it for sent.
                     self._take_back(f"nothing was sent: {problem}")
                 raise NotAcceptedYet(f"[{self._clip.name}] not submitted, nothing was paid: {problem}; a retry looks again") from problem
+            except UnsuitableLedgerPath as problem:
+                raise unsuitable(self._clip.name, problem) from problem
             if (frozen := self._clock() - begin) > STALE_INTENT:
                 # This try was frozen; meanwhile another may have taken over, and a person may have been told that nothing was sent.
                 self._take_back(f"frozen for {frozen:.0f} s before it was sent")

@@ -1,0 +1,110 @@
+"""Messages about what an earlier try has paid for, and a spend log, that an independent reader found wanting."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from airflow_provider_happyhorse.exceptions import (
+    AmbiguousSubmission,
+    GenerationTimeout,
+    GenerationUnreachable,
+    InvalidArguments,
+)
+from airflow_provider_happyhorse.ledger import objects
+from tests.emulator_process import EmulatorProcess
+from tests.operators.task_instances import QUICK, Store, Task
+
+Tasks = Callable[..., Task]
+SLOW = "a kettle [emulator: render_seconds=600]"
+LOG_NAMES_IT = "what an earlier try submitted stays paid for, its log names it"
+
+
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Give the function that takes the ledger's file system its hard links."""
+
+    def refuse(source: str, target: str) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    init = objects.LocalObjects.__init__
+
+    def without_links(self: objects.LocalObjects, *, folder: str) -> None:
+        init(self, folder=folder, link=refuse)
+
+    return lambda: monkeypatch.setattr(objects.LocalObjects, "__init__", without_links)
+
+
+def paid(running: Task) -> str:
+    """Run the first try until its wait is over, and return what it has paid for."""
+    with pytest.raises(GenerationTimeout):
+        running.run(timeout=0.3)
+    return str(running.xcoms["generation_id"])
+
+
+class TestAConnectionThatWasDeletedAfterTheTaskGotAnother:
+    @pytest.mark.parametrize("waits", [True, False])
+    def test_is_named_with_what_it_has_paid_for(
+        self, connect: Callable[..., str], store: Store, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch, waits: bool
+    ) -> None:
+        connect()
+        connect(conn_id="old")
+        running = Task(store=store, prompt=SLOW, happyhorse_conn_id="old", wait_for_completion=waits)
+        first = paid(running) if waits else running.run()["generation_id"]
+        monkeypatch.delenv("AIRFLOW_CONN_OLD")
+        running.clear()
+        with pytest.raises(GenerationUnreachable) as told:
+            running.run(happyhorse_conn_id="happyhorse_default")
+        for part in (
+            first,
+            "about 25 credits (happy-horse.ai",
+            "there is no connection 'old'",
+            "a retry asks for it again, and pays nothing",
+        ):
+            assert part in str(told.value)
+        connect(conn_id="old")
+        assert running.run(wait_for_completion=False)["generation_id"] == first
+        assert emulator.charged() == 1
+
+
+class TestALedgerPathThatCreatesNothingExclusively:
+    def test_ends_the_task_before_anything_is_sent(self, on_path: Tasks, emulator: EmulatorProcess, no_links: Callable[[], None]) -> None:
+        no_links()
+        running = on_path()
+        with pytest.raises(InvalidArguments, match=r"makes no hard links .* use another\. Nothing was submitted"):
+            running.run()
+        assert running.xcoms["happyhorse"]["state"] == "refused"
+        assert emulator.charged() == 0
+
+    def test_names_what_is_paid_for_already(self, on_path: Tasks, emulator: EmulatorProcess, no_links: Callable[[], None]) -> None:
+        running = on_path(prompt=SLOW)
+        first = paid(running)
+        no_links()
+        with pytest.raises(GenerationUnreachable, match=f"{first} is paid for, about 25 credits .* makes no hard links"):
+            running.run()
+        assert emulator.charged() == 1
+
+    def test_names_what_has_failed(self, on_path: Tasks, emulator: EmulatorProcess, no_links: Callable[[], None]) -> None:
+        running = on_path(prompt=SLOW, wait_for_completion=False)
+        first = running.run()["generation_id"]
+        emulator.finish(failure="moderation")
+        no_links()
+        with pytest.raises(GenerationUnreachable, match=f"{first} failed at the service.* cannot be written down.* makes no hard links"):
+            running.run()
+
+    def test_leaves_what_was_found_in_the_list_unclaimed(
+        self, on_path: Tasks, emulator: EmulatorProcess, no_links: Callable[[], None]
+    ) -> None:
+        emulator.fault("reset_after", method="POST")
+        emulator.fault("server_error", path="/api/v1/videos", times=None)
+        running = on_path(prompt=QUICK)
+        with pytest.raises(AmbiguousSubmission):
+            running.run()
+        emulator.clear_faults()
+        no_links()
+        lost = emulator.state()["jobs"][0]["id"]
+        with pytest.raises(AmbiguousSubmission, match=f"{lost} fits, and could not be claimed"):
+            running.run()
+        assert emulator.charged() == 1
