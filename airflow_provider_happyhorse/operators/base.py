@@ -39,7 +39,7 @@ from airflow_provider_happyhorse.operators.waiting import (
     trigger_for,
     wait_in_worker,
 )
-from airflow_provider_happyhorse.results import REQUEST_KEY, money, new_result
+from airflow_provider_happyhorse.results import REQUEST_KEY, money
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -62,24 +62,24 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, or go on with what an earlier try has submitted; then wait."""
         try:
-            return self._run(context)
+            attempt = Attempt.of(
+                context,
+                task_id=self.task_id,
+                asked=self._asked(),
+                inputs=self._inputs(),
+                pay_again_on=self.pay_again_on,
+                kind=self.kind,
+                hook=self._hook(),
+            )
+        except (InvalidArguments, GenerationUnreachable) as problem:
+            self._cannot_begin(context, problem)
+        try:
+            return self._run(context, attempt)
         except InvalidArguments:
-            # A report of the run finds the clip by this, as it finds those that were paid for.
-            name = self.grid_name or self.task_id
-            known = new_result(name=name, kind=self.kind, service="", happyhorse_conn_id=str(self.happyhorse_conn_id), state="refused")
-            self._push(context, known)
+            self._push_refused(context)
             raise
 
-    def _run(self, context: Context) -> dict[str, Any]:
-        attempt = Attempt.of(
-            context,
-            task_id=self.task_id,
-            asked=self._asked(),
-            inputs=self._inputs(),
-            pay_again_on=self.pay_again_on,
-            kind=self.kind,
-            hook=self._hook(),
-        )
+    def _run(self, context: Context, attempt: Attempt) -> dict[str, Any]:
         if attempt.doubtful:
             attempt = self._reconciled(context, attempt)
         decision = attempt.decision()

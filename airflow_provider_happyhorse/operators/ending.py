@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationFailedRetryable
+from airflow_provider_happyhorse.exceptions import (
+    GenerationFailed,
+    GenerationFailedRetryable,
+    GenerationUnreachable,
+    InvalidArguments,
+)
 from airflow_provider_happyhorse.ledger.stamp import stamp_of
 from airflow_provider_happyhorse.operators.arguments import GenerateArguments
 from airflow_provider_happyhorse.operators.books import Books
 from airflow_provider_happyhorse.operators.clip import read_identity, read_pay_again_on
 from airflow_provider_happyhorse.operators.downstream import TellsDownstream
+from airflow_provider_happyhorse.operators.earlier_tries import EarlierTries
 from airflow_provider_happyhorse.operators.moved_rows import tell_other_rows
-from airflow_provider_happyhorse.results import XCOM_KEY, public
+from airflow_provider_happyhorse.results import XCOM_KEY, new_result, public
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -69,6 +75,28 @@ class GenerateEndings(TellsDownstream, GenerateArguments):
     def _resumes(self, context: Context) -> bool:
         """Say whether a retry finds what this try has submitted."""
         return self._books(context, {}).ledger.protects
+
+    def _cannot_begin(self, context: Context, problem: InvalidArguments | GenerationUnreachable) -> NoReturn:
+        """End a try that could not read what it goes on with: an earlier one may have paid, and that is what the task is about then."""
+        stamp = stamp_of(context)
+        if stamp.try_number <= 1:
+            self._push_refused(context)
+            raise problem
+        identity = read_identity(self._asked(), task_id=self.task_id, map_index=stamp.map_index)
+        earlier = EarlierTries.of(context, identity=identity, hook=self._hook(), log=self.log)
+        if earlier.known is not None:
+            conn_id = str(self.happyhorse_conn_id)
+            nothing = new_result(name=identity.name, kind=self.kind, service="", happyhorse_conn_id=conn_id)
+            self._push(context, {**nothing, **earlier.known})
+        elif earlier.nothing:
+            self._push_refused(context)
+        by = " by this try" if isinstance(problem, InvalidArguments) and not earlier.nothing else ""
+        raise type(problem)(f"{problem}{by}{earlier.said()}") from problem.__cause__
+
+    def _push_refused(self, context: Context) -> None:
+        # A report of the run finds the clip by this, as it finds those that were paid for.
+        name, conn_id = self.grid_name or self.task_id, str(self.happyhorse_conn_id)
+        self._push(context, new_result(name=name, kind=self.kind, service="", happyhorse_conn_id=conn_id, state="refused"))
 
     def _push(self, context: Context, known: Mapping[str, Any]) -> None:
         if known["generation_id"]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from airflow_provider_happyhorse.exceptions import (
     AmbiguousSubmission,
+    GenerationFailed,
     GenerationTimeout,
     GenerationUnreachable,
     InvalidArguments,
@@ -42,6 +44,79 @@ def paid(running: Task) -> str:
     with pytest.raises(GenerationTimeout):
         running.run(timeout=0.3)
     return str(running.xcoms["generation_id"])
+
+
+class TestASettingThatBreaksBetweenTries:
+    def ended(self, running: Task, connect: Callable[..., str], broken: dict[str, Any]) -> str:
+        rendered = {"pay_again_on": broken["word"]} if "word" in broken else {}
+        if not rendered:
+            connect(**broken)
+        with pytest.raises(InvalidArguments) as told:
+            running.run(rendered=rendered)
+        return str(told.value)
+
+    BROKEN = pytest.mark.parametrize(
+        "broken", [{"word": "ambiguous_submitt"}, {"max_credit": 5}, {"ledger_path": "gs://x/y"}, {"request_timeout": "soon"}]
+    )
+
+    @BROKEN
+    def test_names_what_is_paid_for_and_a_clear_after_the_repair_goes_on_with_it(
+        self, connect: Callable[..., str], task: Tasks, emulator: EmulatorProcess, broken: dict[str, Any]
+    ) -> None:
+        running = task(prompt=SLOW)
+        first = paid(running)
+        said = self.ended(running, connect, broken)
+        assert f"Nothing was submitted by this try; {first} of an earlier try stays paid for, about 25 credits (happy-horse.ai" in said
+        assert (running.xcoms["happyhorse"]["state"], running.xcoms["generation_id"]) == ("in_progress", first)
+        connect()
+        running.clear()
+        assert running.run(wait_for_completion=False)["generation_id"] == first
+        assert emulator.charged() == 1
+
+    @BROKEN
+    def test_says_where_the_id_is_when_nothing_else_keeps_it(
+        self, connect: Callable[..., str], unprotected: Tasks, broken: dict[str, Any]
+    ) -> None:
+        running = unprotected(prompt=SLOW)
+        paid(running)
+        assert f"Nothing was submitted by this try; {LOG_NAMES_IT}" in self.ended(running, connect, broken)
+        assert "happyhorse" not in running.xcoms
+
+    def test_names_it_from_a_path_that_is_not_what_broke(self, connect: Callable[..., str], on_path: Tasks) -> None:
+        running = on_path(prompt=SLOW)
+        first = paid(running)
+        assert f"{first} of an earlier try stays paid for" in self.ended(running, connect, {"word": "chnaged_request"})
+        assert running.xcoms["happyhorse"]["state"] == "in_progress"
+
+    def test_is_a_refusal_where_nothing_was_submitted(self, connect: Callable[..., str], on_path: Tasks) -> None:
+        running = on_path()
+        for _ in range(2):
+            said = self.ended(running, connect, {"word": "chnaged_request"})
+            assert said.endswith(". Nothing was submitted")
+            assert running.xcoms["happyhorse"]["state"] == "refused"
+
+    def test_tells_a_failure_and_a_doubt_for_what_they_are(
+        self, connect: Callable[..., str], task: Tasks, emulator: EmulatorProcess
+    ) -> None:
+        failed = task(prompt="a kettle [emulator: fail=moderation]")
+        with pytest.raises(GenerationFailed):
+            failed.run()
+        first = failed.xcoms["generation_id"]
+        assert f"{first} of an earlier try failed at the service and cost" in self.ended(failed, connect, {"max_credit": 5})
+        connect()
+        emulator.fault("reset_after", method="POST")
+        doubtful = task(store=Store())
+        with pytest.raises(AmbiguousSubmission):
+            doubtful.run()
+        assert "may exist and be paid for, about 25 credits" in self.ended(doubtful, connect, {"max_credit": 5})
+        assert doubtful.xcoms["happyhorse"]["state"] == "ambiguous"
+
+    def test_names_it_too_where_the_whole_connection_is_gone(self, task: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+        running = task(prompt=SLOW)
+        first = paid(running)
+        monkeypatch.delenv("AIRFLOW_CONN_HAPPYHORSE_DEFAULT")
+        with pytest.raises(GenerationUnreachable, match=f"{first} of an earlier try stays paid for, about 25 credits"):
+            running.run()
 
 
 class TestAConnectionThatWasDeletedAfterTheTaskGotAnother:
