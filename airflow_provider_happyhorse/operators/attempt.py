@@ -41,6 +41,7 @@ class Attempt:
     :param record: what an earlier try left, None for nothing.
     :param fingerprint: of what is asked for.
     :param looked: what looking for a submission of unknown fate has told, ``""`` when nobody looked.
+    :param missing: the service has said that it does not know the generation on record.
     """
 
     task_id: str
@@ -53,6 +54,7 @@ class Attempt:
     fingerprint: str
     pay_again_on: frozenset[PayAgain]
     looked: str = ""
+    missing: bool = False
 
     @classmethod
     def of(
@@ -196,9 +198,10 @@ class Attempt:
         record, known = self.record, self.known(facts)
         if record is None or known["generation_id"] != record.generation_id or known["state"] in ("succeeded", "failed"):
             return self
-        event = look_once(self.hook_of(known), record.generation_id, known=known, log=log).event
+        look = look_once(self.hook_of(known), record.generation_id, known=known, log=log)
+        event = look.event
         if event is None or event["status"] != "failed":
-            return self
+            return replace(self, missing=look.missing)
         failed = record.step(RecordState.FAILED, at=timestamp(), facts=event["result"], detail=event["message"])
         try:
             self.ledger.write(failed)

@@ -205,10 +205,15 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
             raise GenerationUnreachable(f"[{known['name']}] {why}") from problem
         self._push(context, known)
         tell_other_rows(context, attempt.ledger, renewed)
-        if known["submitted_at"]:
-            # Whoever submitted it may have died before this. An id that a person has found comes without a time, and is noted when it ends.
-            submitted, prompt = {**known, "state": "in_progress"}, str((known.get(REQUEST_KEY) or {}).get("prompt") or "")
-            note_spend(self._spend_log(context, attempt), submitted, at=known["submitted_at"], prompt=prompt, log=self.log)
+        # Whoever submitted it may have died before this. An id that a person has found (in a step that names no try) comes without a time:
+        # it is noted when it ends, and here where this task does not wait for that.
+        by_a_person = not self.wait_for_completion and record.try_number == 0 and not attempt.missing
+        if at := known["submitted_at"] or (timestamp() if by_a_person else None):
+            submitted, prompt = (
+                {**known, "state": "in_progress", "submitted_at": at},
+                str((known.get(REQUEST_KEY) or {}).get("prompt") or ""),
+            )
+            note_spend(self._spend_log(context, attempt), submitted, at=at, prompt=prompt, log=self.log)
         if delivered:
             return self._deliver(context, known)
         claim(attempt.ledger, attempt.hook.service, generation_id=known["generation_id"], name=known["name"], log=self.log)

@@ -154,10 +154,12 @@ class Look:
 
     :param event: the event of a generation that has ended already, None while it runs or when the service does not answer just now.
     :param pause: seconds for which the service wants no further question.
+    :param missing: the service says that it does not know the generation.
     """
 
     event: dict[str, Any] | None = None
     pause: float = 0.0
+    missing: bool = False
 
 
 def look_once(hook: HappyHorseHook, generation_id: str, *, known: Mapping[str, Any], log: TaskLog, refusals: bool = False) -> Look:
@@ -172,7 +174,7 @@ def look_once(hook: HappyHorseHook, generation_id: str, *, known: Mapping[str, A
             raise
         log.info("%s could not be looked at (%s); waiting for it", generation_id, error)
         limited = error if isinstance(error, RateLimited) else None
-        return Look(pause=pause_asked_for(limited, now=time.time(), random=random()))
+        return Look(pause=pause_asked_for(limited, now=time.time(), random=random()), missing=isinstance(error, NotFound))
     if not generation.state.ended:
         return Look(pause=pause)
     ending: Ending = "success" if generation.state is GenerationState.SUCCEEDED else "failed"

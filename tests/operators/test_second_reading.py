@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,3 +185,36 @@ class TestALedgerPathThatCreatesNothingExclusively:
         with pytest.raises(AmbiguousSubmission, match=f"{lost} fits, and could not be claimed"):
             running.run()
         assert emulator.charged() == 1
+
+
+class TestAnIdThatAPersonHasFound:
+    def lost(self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path, **step: Any) -> Task:
+        connect("happyhorse.app", ledger_path=str(ledger))
+        emulator.fault("reset_after", method="POST")
+        running = Task(prompt=SLOW, wait_for_completion=False)
+        with pytest.raises(AmbiguousSubmission):
+            running.run()
+        (own,) = ledger.glob("ledger/*/*/*/-1")
+        found = {"state": "submitted", "generation_id": emulator.state()["jobs"][0]["id"], **step}
+        (own / f"{len(list(own.iterdir())) + 1:06d}.json").write_text(json.dumps(found))
+        running.clear()
+        return running
+
+    def test_is_in_the_spend_log_once_where_nobody_waits_for_its_end(
+        self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        running = self.lost(connect, emulator, ledger)
+        first = running.run()["generation_id"]
+        running.clear()
+        # On another day.
+        monkeypatch.setattr("airflow_provider_happyhorse.operators.base.timestamp", lambda: "2027-01-01T00:00:00+00:00")
+        running.run()
+        (written,) = ledger.glob("spend/*/*/*/*.json")
+        assert written.name == f"{first}.submitted.json"
+        assert json.loads(written.read_text())["state"] == "in_progress"
+
+    def test_is_not_there_when_the_service_does_not_know_it(
+        self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path
+    ) -> None:
+        self.lost(connect, emulator, ledger, generation_id="typo").run()
+        assert not list(ledger.glob("spend/*/*/*/*.json"))
