@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_happyhorse.exceptions import SubmissionStopped
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK, Task
+from tests.operators.task_instances import QUICK, Store, Task
 
 Tasks = Callable[..., Task]
 TEAPOT = QUICK.replace("kettle", "teapot")
@@ -36,6 +37,42 @@ class TestARunThatWasDeletedAndBegunAnewOnAPath:
         fresh.ti.run_id = "manual__2026-11-21T10:00:00+00:00"
         fresh.run()
         assert emulator.charged() == 2
+
+
+class TestAConnectionThatWasPointedToAnotherHost:
+    def cleared(self, connect: Callable[..., str], emulator: EmulatorProcess, ledger: Path, task: Task) -> Task:
+        task.run()
+        connect(ledger_path=str(ledger), host=emulator.base_url("happy-horse.ai").replace("127.0.0.1", "localhost"))
+        task.clear()
+        return task
+
+    def test_pays_after_a_clear(self, connect: Callable[..., str], on_path: Tasks, emulator: EmulatorProcess, ledger: Path) -> None:
+        self.cleared(connect, emulator, ledger, on_path()).run()
+        assert emulator.charged() == 2
+
+    def test_stops_without_the_word_for_changed_requests(
+        self, connect: Callable[..., str], on_path: Tasks, emulator: EmulatorProcess, ledger: Path
+    ) -> None:
+        with pytest.raises(SubmissionStopped, match="`changed_request` is not in"):
+            self.cleared(connect, emulator, ledger, on_path(pay_again_on=())).run()
+        assert emulator.charged() == 1
+
+
+def test_a_take_that_renders_differently_at_every_try_pays_at_every_clear(on_path: Tasks, emulator: EmulatorProcess) -> None:
+    clip = on_path()
+    for paid in (1, 2):
+        for _ in range(2):
+            clip.run(take=str(clip.ti.try_number + 1))
+            assert emulator.charged() == paid
+        clip.clear()
+
+
+def test_a_task_that_becomes_a_mapped_one_pays_again_without_a_path(task: Tasks, emulator: EmulatorProcess) -> None:
+    task().run()
+    mapped = task(store=Store(), map_index=0)
+    mapped.clear_number = 1
+    mapped.run()
+    assert emulator.charged() == 2
 
 
 class TestAMappedClipThatWasRenamedAndClearedWithoutAPath:
