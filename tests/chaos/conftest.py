@@ -36,7 +36,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "chaos: a whole Airflow, whose parts die")
     if getattr(config.option, "seed", None) is None:
         config.option.seed = random.randrange(10_000)
 
