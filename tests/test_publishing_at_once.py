@@ -105,7 +105,15 @@ def test_the_same_video_by_two_tries_at_once_is_whole_in_the_end(place: Place) -
     assert place.is_whole()
 
 
-@pytest.mark.parametrize("if_exists", [("overwrite",) * 4, ("skip",) * 4, ("skip", "overwrite", "skip", "overwrite")], ids="-".join)
+@pytest.mark.parametrize(
+    "if_exists",
+    [
+        pytest.param(("overwrite",) * 4, marks=pytest.mark.thorough),
+        pytest.param(("skip",) * 4, marks=pytest.mark.thorough),
+        ("skip", "overwrite", "skip", "overwrite"),
+    ],
+    ids="-".join,
+)
 def test_four_processes_at_once_leave_no_mixed_pair(place: Place, if_exists: tuple[str, ...]) -> None:
     """Rounds of real processes; each that says it has published is right unless a later one has replaced it."""
     check_writable(f"{place.uri}/")

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -22,22 +23,24 @@ ASKED_FOR = int(os.environ.get("HAPPYHORSE_HISTORIES", "0"))
 ALONE = "HAPPYHORSE_HISTORIES_ALONE"
 
 
-def test_whatever_happens_money_flows_only_where_it_was_asked_to() -> None:
+@pytest.mark.parametrize("histories", [40, pytest.param(300, marks=pytest.mark.thorough)])
+def test_whatever_happens_money_flows_only_where_it_was_asked_to(histories: int) -> None:
     if ASKED_FOR or ALONE in os.environ:
-        play()
+        play(ASKED_FOR or int(os.environ[ALONE]))
         return
     # In a process of its own: hypothesis takes values from whatever modules are loaded, so after other tests it would play other histories.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
-    ran = subprocess.run(command, env={**inherited, ALONE: "1", "PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not thorough", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
+    environment = {**inherited, ALONE: str(histories), "PYTHONHASHSEED": "0"}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
 
 
-def play() -> None:
+def play(histories: int) -> None:
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=ASKED_FOR or 100,
+            max_examples=histories,
             stateful_step_count=50 if ASKED_FOR else 25,
             derandomize=not ASKED_FOR,
             database=None,
