@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.chaos import components, people, service, submit_path
+from tests.chaos import components, edits, people, service, submit_path
 from tests.chaos.scenario import Scenario
 
 
@@ -16,6 +16,7 @@ def short() -> list[Scenario]:
         *submit_path.KILLS,
         *submit_path.WAYS_OUT,
         *people.SHORT,
+        *edits.SHORT,
         *service.SHORT,
         submit_path.TWO_TRIES[0],
         components.TRIGGERER_LOST,
@@ -30,6 +31,7 @@ def long(*, seed: int, rounds: int) -> list[Scenario]:
         *submit_path.WORKER,
         *submit_path.TWO_TRIES[1:],
         *people.LONG,
+        *edits.LONG,
         *service.LONG,
     ]
     once += [components.API_SERVER_LOST, components.API_SERVER_LOST_BEFORE_THE_ID]
@@ -44,13 +46,13 @@ def long(*, seed: int, rounds: int) -> list[Scenario]:
 def chosen(form: str, *, ledger: str, seed: int, rounds: int) -> list[Scenario]:
     """Return the scenarios of a form, ``short`` or ``long``, for a ledger, ``state`` or ``path``; with ``both``, each one twice.
 
-    What needs a ledger path comes with one: kills between its writes, look-alikes in the service's list, and S3.
+    What needs a ledger path comes with one: kills between its writes, look-alikes in the service's list, rows that have moved, and S3.
     """
     found = short() if form == "short" else long(seed=seed, rounds=rounds)
     if ledger == "state":
         return found
     mark = ", ledger path" if ledger == "both" else ""
-    on_path = [scenario.on("path", mark=mark) for scenario in [*found, *submit_path.LEDGER_PATH]]
+    on_path = [scenario.on("path", mark=mark) for scenario in [*found, *submit_path.LEDGER_PATH, *edits.LEDGER_PATH]]
     on_s3 = [scenario.on("s3", mark=", ledger path on S3") for scenario in on_s3_too()] if form == "long" else []
     return [*(found if ledger == "both" else []), *on_path, *on_s3]
 
@@ -66,6 +68,7 @@ def on_s3_too() -> list[Scenario]:
         "mapped, one bad row",
         "two tries alive: the first one froze before the intent",
         "killed between the two writes of the id",
+        "row inserted on top, cleared while running",
     )
     return [scenario for scenario in [*short(), *submit_path.LEDGER_PATH] if scenario.title in titles]
 

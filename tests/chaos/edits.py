@@ -1,0 +1,146 @@
+"""People edit what is asked for, and clear the reader and all behind it, while the clips run, wait, or have just been lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tests.chaos.clip import ScenarioClip, Until
+from tests.chaos.scenario import Scenario
+from tests.chaos.service import SUBMIT
+from tests.live.airflow import SCHEDULER
+
+KETTLE = {"name": "kettle", "prompt": "A kettle. [emulator: render_seconds=600]"}
+CUP = {"name": "cup", "prompt": "A cup. [emulator: render_seconds=600]"}
+ON_TOP = {"name": "teapot", "prompt": "A teapot, which nobody has asked for before. [emulator: render_seconds=1]"}
+FIXED = {"prompt": "A lighthouse at dawn, after all. [emulator: render_seconds=1]"}
+
+
+def edited(*rows: Mapping[str, Any], workers_lost: bool = False) -> Callable[[ScenarioClip], Iterator[Until]]:
+    """Write other rows into the table and clear, as soon as everything that it held is paid for and on record.
+
+    :param workers_lost: the workers have just died, which Airflow does not know yet.
+    """
+
+    def play(clip: ScenarioClip) -> Iterator[Until]:
+        clip.start()
+        yield clip.on_record()
+        before = {int(ti["map_index"]): int(ti["try_number"]) for ti in clip.instances()}
+        if workers_lost:
+            clip.airflow.kill_component(SCHEDULER)
+        clip.rewrite(*rows)
+        clip.clear_table()
+        if workers_lost:
+            clip.airflow.start_component(SCHEDULER)
+        yield clip.tried_again(before)
+        yield over_as_soon_as_they_have_begun(clip)
+
+    return play
+
+
+def over_as_soon_as_they_have_begun(clip: ScenarioClip) -> Until:
+    """Wait for the end, and let generations end at the service meanwhile, also those that nobody has asked for."""
+    over = clip.over()
+
+    def ended() -> object:
+        clip.finish()
+        return over.probe()
+
+    return Until(over.what, ended, over.timeout)
+
+
+def edited_during_the_post(*rows: Mapping[str, Any]) -> Callable[[ScenarioClip], Iterator[Until]]:
+    """Write other rows into the table and clear when everything that it held is paid for, and no id has come."""
+
+    def play(clip: ScenarioClip) -> Iterator[Until]:
+        clip.emulator.fault("slow", **SUBMIT, seconds=4, times=len(clip.wants))  # type: ignore[arg-type]
+        clip.start()
+        yield Until("paid", lambda: clip.charged() == len(clip.wants))
+        before = {int(ti["map_index"]): int(ti["try_number"]) for ti in clip.instances()}
+        clip.rewrite(*rows)
+        clip.clear_table()
+        yield clip.tried_again(before)
+        yield over_as_soon_as_they_have_begun(clip)
+
+    return play
+
+
+INSERTED, IN_WORKERS = (ON_TOP, KETTLE, CUP), {"rows": [KETTLE, CUP], "deferrable": False}
+# With Airflow's store, rows are their map indexes, and those that have moved stop; a ledger path knows them by their names.
+ROW_INSERTED_WHILE_RUNNING = Scenario(
+    "row inserted on top, cleared while running",
+    edited(*INSERTED),
+    edited=True,
+    may_stop=True,
+    listed=True,
+    asked=3,
+    task=IN_WORKERS,
+)
+PROMPT_FIXED_WHILE_RUNNING = Scenario(
+    "prompt fixed, cleared while running",
+    edited(FIXED),
+    edited=True,
+    may_stop=True,
+    render_seconds=600,
+    asked=2,
+    delivers=1,
+    task={"deferrable": False},
+)
+SHORT = [ROW_INSERTED_WHILE_RUNNING]
+LONG = [
+    Scenario(
+        "row inserted on top, workers killed, cleared before Airflow knows",
+        edited(*INSERTED, workers_lost=True),
+        edited=True,
+        may_stop=True,
+        listed=True,
+        asked=3,
+        task=IN_WORKERS,
+        alone=True,
+    ),
+    Scenario(
+        "row inserted on top, cleared while deferred",
+        edited(*INSERTED),
+        edited=True,
+        may_stop=True,
+        listed=True,
+        asked=3,
+        task={"rows": [KETTLE, CUP]},
+    ),
+    PROMPT_FIXED_WHILE_RUNNING,
+    Scenario(
+        "prompt fixed, cleared during the POST",
+        edited_during_the_post(FIXED),
+        edited=True,
+        may_stop=True,
+        render_seconds=600,
+        asked=2,
+        delivers=1,
+        own_emulator=True,
+    ),
+    Scenario(
+        "prompt fixed, workers killed, cleared before Airflow knows",
+        edited(FIXED, workers_lost=True),
+        edited=True,
+        may_stop=True,
+        render_seconds=600,
+        asked=2,
+        delivers=1,
+        task={"deferrable": False},
+        alone=True,
+    ),
+    Scenario("prompt fixed, cleared while deferred", edited(FIXED), edited=True, render_seconds=600, asked=2, delivers=1),
+]
+#: Without a path, a row whose try died before it could tell is not known where it has moved to, and is paid for again
+#: (`docs/never-pay-twice.md`, *What is not promised*).
+LEDGER_PATH = [
+    Scenario(
+        "row inserted on top, cleared during the POST",
+        edited_during_the_post(*INSERTED),
+        edited=True,
+        may_stop=True,
+        asked=3,
+        task=IN_WORKERS,
+        own_emulator=True,
+    ),
+]
