@@ -16,15 +16,18 @@ ON_TOP = {"name": "teapot", "prompt": "A teapot, which nobody has asked for befo
 FIXED = {"prompt": "A lighthouse at dawn, after all. [emulator: render_seconds=1]"}
 
 
-def edited(*rows: Mapping[str, Any], workers_lost: bool = False) -> Callable[[ScenarioClip], Iterator[Until]]:
+def edited(*rows: Mapping[str, Any], deferred: bool = False, workers_lost: bool = False) -> Callable[[ScenarioClip], Iterator[Until]]:
     """Write other rows into the table and clear, as soon as everything that it held is paid for and on record.
 
+    :param deferred: they wait in the triggerer by then; Airflow shows such a clear to the tasks, and hides that of one that runs.
     :param workers_lost: the workers have just died, which Airflow does not know yet.
     """
 
     def play(clip: ScenarioClip) -> Iterator[Until]:
         clip.start()
         yield clip.on_record()
+        if deferred:
+            yield clip.deferred()
         before = {int(ti["map_index"]): int(ti["try_number"]) for ti in clip.instances()}
         if workers_lost:
             clip.airflow.kill_component(SCHEDULER)
@@ -49,6 +52,15 @@ def over_as_soon_as_they_have_begun(clip: ScenarioClip) -> Until:
     return Until(over.what, ended, over.timeout)
 
 
+def way_out(clip: ScenarioClip) -> Iterator[Until]:
+    """Lose the workers and fix the prompt, and where that ends with a stop, follow its message: submit the new one."""
+    yield from edited(FIXED, workers_lost=True)(clip)
+    assert clip.evidence()[0].stopped, "nothing to resolve"
+    clip.records.resolve(state="not_sent")
+    clip.clear()
+    yield over_as_soon_as_they_have_begun(clip)
+
+
 def edited_during_the_post(*rows: Mapping[str, Any]) -> Callable[[ScenarioClip], Iterator[Until]]:
     """Write other rows into the table and clear when everything that it held is paid for, and no id has come."""
 
@@ -66,13 +78,13 @@ def edited_during_the_post(*rows: Mapping[str, Any]) -> Callable[[ScenarioClip],
 
 
 INSERTED, IN_WORKERS = (ON_TOP, KETTLE, CUP), {"rows": [KETTLE, CUP], "deferrable": False}
-# With Airflow's store, rows are their map indexes, and those that have moved stop; a ledger path knows them by their names.
+# With Airflow's store, rows are their map indexes, and those that have moved stop. A ledger path knows them by their names; the row on top
+# has the index of one that ran, of which Airflow does not say whether it was cleared, and may stop there, too.
 ROW_INSERTED_WHILE_RUNNING = Scenario(
     "row inserted on top, cleared while running",
     edited(*INSERTED),
     edited=True,
     may_stop=True,
-    listed=True,
     asked=3,
     task=IN_WORKERS,
 )
@@ -93,14 +105,13 @@ LONG = [
         edited(*INSERTED, workers_lost=True),
         edited=True,
         may_stop=True,
-        listed=True,
         asked=3,
         task=IN_WORKERS,
         alone=True,
     ),
     Scenario(
         "row inserted on top, cleared while deferred",
-        edited(*INSERTED),
+        edited(*INSERTED, deferred=True),
         edited=True,
         may_stop=True,
         listed=True,
@@ -129,7 +140,17 @@ LONG = [
         task={"deferrable": False},
         alone=True,
     ),
-    Scenario("prompt fixed, cleared while deferred", edited(FIXED), edited=True, render_seconds=600, asked=2, delivers=1),
+    Scenario(
+        "way out by hand: prompt fixed, workers killed, cleared before Airflow knows",
+        way_out,
+        edited=True,
+        render_seconds=600,
+        asked=2,
+        delivers=1,
+        task={"deferrable": False},
+        alone=True,
+    ),
+    Scenario("prompt fixed, cleared while deferred", edited(FIXED, deferred=True), edited=True, render_seconds=600, asked=2, delivers=1),
 ]
 #: Without a path, a row whose try died before it could tell is not known where it has moved to, and is paid for again
 #: (`docs/never-pay-twice.md`, *What is not promised*).
