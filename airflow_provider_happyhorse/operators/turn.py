@@ -41,11 +41,13 @@ class Turn:
     :param until: Unix time at which it is given up.
     :param slot_wait: seconds that a worker may wait for it.
     :param refusals: so far, in all workers.
+    :param asked: Unix time at which it was first tried, 0 where it is not known; who asked first goes first.
     """
 
     until: float
     slot_wait: float
     refusals: int = 0
+    asked: float = 0.0
 
     @classmethod
     def first(cls, *, deferrable: bool, execution_timeout: timedelta | None, try_started: datetime | None) -> Turn:
@@ -54,10 +56,10 @@ class Turn:
         now = time.time()
         until = end_of_wait(timeout=timeout, execution_timeout=execution_timeout, try_started=try_started, now=now)
         slot_wait = max(0.0, float(conf.getfloat("happyhorse", "submit_slot_wait", fallback=30.0)))
-        return cls(until=until, slot_wait=slot_wait if deferrable else math.inf)
+        return cls(until=until, slot_wait=slot_wait if deferrable else math.inf, asked=now)
 
     @classmethod
-    def resumed(cls, event: Any, *, name: str, until: float, refusals: int) -> Turn:
+    def resumed(cls, event: Any, *, name: str, until: float, asked: float, refusals: int) -> Turn:
         """Return where a submission goes on whose turn has come.
 
         :raises NotAcceptedYet: its turn did not come in time; nothing was paid.
@@ -67,7 +69,7 @@ class Turn:
             why = f"refused {refusals} times for too many requests, and {message}; a retry tries again"
             raise NotAcceptedYet(f"[{name}] not submitted, nothing was paid: {why}")
         slot_wait = max(0.0, float(conf.getfloat("happyhorse", "submit_slot_wait", fallback=30.0)))
-        return cls(until=until, slot_wait=slot_wait, refusals=refusals)
+        return cls(until=until, slot_wait=slot_wait, asked=asked, refusals=refusals)
 
     def trigger(self, hook: HappyHorseHook, *, name: str, not_before: float) -> HappyHorseSubmitTrigger:
         """Return the trigger that waits for the turn."""
@@ -79,6 +81,7 @@ class Turn:
             end_time=self.until,
             per_minute=hook.settings.requests_per_minute,
             name=name,
+            asked=self.asked,
         )
 
 
@@ -102,6 +105,7 @@ class SubmitsInTurn:
         event: Any = None,
         *,
         until: float | None = None,
+        asked: float = 0.0,
         refusals: int = 0,
         computed: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
@@ -110,7 +114,7 @@ class SubmitsInTurn:
         :param until: Unix time at which it is given up; None where Airflow hands no arguments on, as 3.3's ``dag.test()`` does not.
         """
         until = self._turn_now(context).until if until is None else until
-        self._turn = Turn.resumed(event, name=self.grid_name or self.task_id, until=until, refusals=refusals)
+        self._turn = Turn.resumed(event, name=self.grid_name or self.task_id, until=until, asked=asked, refusals=refusals)
         self._computed = computed
         resumed: dict[str, Any] = self.execute(context)  # type: ignore[attr-defined]  # of the operator
         return resumed
@@ -136,6 +140,7 @@ class SubmitsInTurn:
             method_name="execute_in_turn",
             kwargs={
                 "until": turn.until,
+                "asked": turn.asked,
                 "refusals": turn.refusals,
                 "computed": None if self._computed is None else as_json(self._computed),
             },

@@ -21,15 +21,25 @@ class HappyHorseSubmitTrigger(BaseTrigger):
     :param end_time: Unix time at which to give up.
     :param per_minute: requests the key may make; turns after a refusal take half of them, more beside a list that is fresh.
     :param name: how log lines name the clip.
+    :param asked: Unix time at which it was first tried, which is its place in the queue; one that an earlier version stored comes first.
     """
 
-    def __init__(self, happyhorse_conn_id: str, not_before: float, end_time: float, per_minute: float = 60.0, name: str = "") -> None:
+    def __init__(
+        self,
+        happyhorse_conn_id: str,
+        not_before: float,
+        end_time: float,
+        per_minute: float = 60.0,
+        name: str = "",
+        asked: float = 0.0,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         self.happyhorse_conn_id = happyhorse_conn_id
         self.not_before = not_before
         self.end_time = end_time
         self.per_minute = per_minute
         self.name = name
+        self.asked = asked
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, as Airflow stores them."""
@@ -41,6 +51,7 @@ class HappyHorseSubmitTrigger(BaseTrigger):
                 "end_time": self.end_time,
                 "per_minute": self.per_minute,
                 "name": self.name,
+                "asked": self.asked,
             },
         )
 
@@ -48,7 +59,7 @@ class HappyHorseSubmitTrigger(BaseTrigger):
         """Fire when it is this submission's turn, or too late."""
         turns = turns_of(self.happyhorse_conn_id, per_minute=self.per_minute)
         since = time.time()
-        if await turns.take(not_before=self.not_before, end_time=self.end_time):
+        if await turns.take(asked=self.asked, not_before=self.not_before, end_time=self.end_time):
             event = {"status": "due", "message": f"it may be sent after {time.time() - since:.0f} s"}
         else:
             event = {"status": "timeout", "message": "its turn did not come in time"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections import deque
+from bisect import insort
 from collections.abc import Callable
+from itertools import count
 
 from airflow_provider_happyhorse.api.retry import LONGEST_PAUSE
 from airflow_provider_happyhorse.triggers.poller import poller_of
@@ -18,7 +19,11 @@ SHARE, SHARE_BESIDE_LIST = 0.5, 0.8
 
 
 class Turns:
-    """The queue of one connection. First come, first served.
+    """The queue of one connection. First come, first served; one that is refused again comes back to its old place.
+
+    The first in the queue waits for what its own refusal said, and everybody behind it waits along: so a turn that is refused stops all
+    the others until the reset. What newcomers are told moves nobody who was there before them: where they come faster than the key
+    allows, they are refused all the time, and nobody's turn would ever come.
 
     :param per_minute: requests the key may make.
     :param list_is_fresh: says whether polls get along with a few requests for pages of the service's list.
@@ -26,29 +31,35 @@ class Turns:
 
     def __init__(self, *, per_minute: float, list_is_fresh: Callable[[], bool] = lambda: False) -> None:
         self._per_minute, self._list_is_fresh = per_minute, list_is_fresh
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        #: When the next one goes, on the loop's clock: the system's may be set back.
+        #: Who asked first is first; of those who asked together, who came first. The event says that one may be at the head now.
+        self._waiting: list[tuple[float, int, asyncio.Event]] = []
+        self._numbers = count()
+        #: When the next one goes at the earliest, on the loop's clock: the system's may be set back.
         self._next = 0.0
 
-    async def take(self, *, not_before: float, end_time: float) -> bool:
+    async def take(self, *, asked: float, not_before: float, end_time: float) -> bool:
         """Wait for a turn; False when there is none before ``end_time``.
 
-        :param not_before: Unix time before which the service has said that it accepts nothing; it holds for everybody who waits.
+        :param asked: Unix time at which it was first tried; the earliest goes first.
+        :param not_before: Unix time before which the service has said that it accepts nothing.
         :param end_time: Unix time at which to give up.
         """
         loop = asyncio.get_running_loop()
         # One that was told to come back tomorrow must not keep those away who come after it.
-        self._next = max(self._next, loop.time() + min(not_before - time.time(), LONGEST_PAUSE))
-        head: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(head)
-        if self._waiting[0] is head:
-            head.set_result(None)
+        earliest = loop.time() + min(not_before - time.time(), LONGEST_PAUSE)
+        place = (asked, next(self._numbers), asyncio.Event())
+        insort(self._waiting, place)
         try:
-            # At the head nobody overtakes; another's refusal may still move the turn.
             async with asyncio.timeout(max(0.0, end_time - time.time())):
-                await head
-                while (wait := self._next - loop.time()) > 0:  # noqa: ASYNC110  a time is waited for, and it may move
-                    await asyncio.sleep(wait)
+                # After every wait anew: one that asked earlier may have come back.
+                while True:
+                    if self._waiting[0] is not place:
+                        place[-1].clear()
+                        await place[-1].wait()
+                    elif (wait := max(self._next, earliest) - loop.time()) > 0:
+                        await asyncio.sleep(wait)
+                    else:
+                        break
         except TimeoutError:
             return False
         else:
@@ -56,9 +67,9 @@ class Turns:
             self._next = loop.time() + 60.0 / (self._per_minute * share)
             return True
         finally:
-            self._waiting.remove(head)
-            if self._waiting and not self._waiting[0].done():
-                self._waiting[0].set_result(None)
+            self._waiting.remove(place)
+            if self._waiting:
+                self._waiting[0][-1].set()
 
 
 #: Loops held weakly and as objects: a closed loop's id is used again.

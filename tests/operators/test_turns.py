@@ -86,14 +86,17 @@ class TestARefusalForLong:
         assert resume(running, deferred, DUE)["state"] == "succeeded"
         assert emulator.charged() == 1
 
-    def test_may_be_refused_again_and_keeps_its_end(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+    def test_may_be_refused_again_and_keeps_its_end_and_its_place(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
         emulator.fault("rate_limited", method="POST", seconds=300, times=2)
         running = task()
+        begun = time.time()
         first = running.deferred()
+        assert begun <= first.trigger.asked <= time.time()
         with pytest.raises(type(first)) as again:
             resume(running, first, DUE)
         assert again.value.kwargs["refusals"] == 2
         assert again.value.kwargs["until"] == first.kwargs["until"]
+        assert again.value.trigger.asked == first.trigger.asked
         assert emulator.charged() == 0
 
     def test_ends_when_its_turn_does_not_come_and_a_retry_submits(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
