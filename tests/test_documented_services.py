@@ -165,7 +165,7 @@ def test_every_endpoint_is_called_by_the_method_with_the_parameters_that_the_pag
     image.write_bytes(b"\x89PNG\r\n\x1a\n")
     arguments = {"request": {"prompt": "x"}, "generation_id": "some-id", "image": image}
     # Read by either service as the answer to any of the calls.
-    data = {"video_id": "v", "task_id": "t", "status": "s", "videos": [], "url": URL}
+    data = {"video_id": "some-id", "task_id": "some-id", "status": "s", "videos": [], "url": URL}
     below = {name: urlsplit(service.base_url).path for name, service in services().items()}
     with Server(says(http({"code": 200, "message": "success", "data": data, "error": None}))) as server:
         for row in ENDPOINTS:
@@ -410,7 +410,7 @@ def in_envelope(service: str, data: Any) -> bytes:
 
 def generation(service: str, data: Any, *, submits: bool = False) -> Generation:
     there = services()[service]
-    call = there.submit(VideoRequest.model_validate({"prompt": "x"})) if submits else there.get("asked")
+    call = there.submit(VideoRequest.model_validate({"prompt": "x"})) if submits else there.get("one")
     return call.read(Response(200, {}, in_envelope(service, data)))
 
 

@@ -67,6 +67,15 @@ def id_of(source: Mapping[str, Any], *names: str) -> str:
     return next((found for found in candidates if 0 < len(found) <= LONGEST_ID and found.isprintable() and " " not in found), "")
 
 
+def names_another(source: Mapping[str, Any], asked_id: str, *names: str) -> bool:
+    """Say whether the first of these members is an id, and none of them the one that was asked for: then it is about something else.
+
+    :param names: the documented name first; what the others hold counts only where it is the id that was asked for.
+    """
+    found = [id_of(source, name).casefold() for name in names]
+    return bool(found[0]) and asked_id.casefold() not in found
+
+
 def text_of(value: Any) -> str:
     """Return a text or a number as text, anything else as ``""``."""
     if isinstance(value, str):

@@ -16,6 +16,7 @@ from airflow_provider_happyhorse.api.envelope import (
     error_text,
     first_number,
     id_of,
+    names_another,
     quoted,
     rate_limit_of,
     text_of,
@@ -88,6 +89,8 @@ class HappyHorseAi:
             data = data_of(response)
             if not isinstance(data, dict) or not text_of(data.get("status")):
                 raise unexpected(response, "a video with data.status")
+            if names_another(data, generation_id, *ID_NAMES):
+                raise unexpected(response, f"an answer about {quoted(generation_id)}")
             return generation_of(data, generation_id, kind)
 
         return Call(Request("GET", f"/videos/{quote(generation_id, safe='')}"), parse)

@@ -13,6 +13,7 @@ from airflow_provider_happyhorse.api.calls import Call, FilePart, Request, Respo
 from airflow_provider_happyhorse.api.envelope import (
     id_of,
     json_object,
+    names_another,
     quoted,
     rate_limit_of,
     text_of,
@@ -85,6 +86,8 @@ class HappyHorseApp:
             data = data_of(response)
             if not text_of(data.get("status")):
                 raise unexpected(response, "a task with data.status")
+            if names_another(data, generation_id, "task_id"):
+                raise unexpected(response, f"an answer about {quoted(generation_id)}")
             return generation_of(data, generation_id)
 
         return Call(Request("GET", "/api/status", query={"task_id": generation_id}), parse)

@@ -109,6 +109,28 @@ def test_garbage_is_a_bad_response(dialect: Dialect, garbage: str) -> None:
     assert len(str(error)) < 500
 
 
+@pytest.mark.parametrize("state", ["running", "done", "failed"])
+def test_an_answer_about_another_id_is_no_answer(dialect: Dialect, state: str) -> None:
+    """A proxy or a cache that mixes answers up must neither give a task another's video, nor fail it."""
+    name = "video_id" if dialect.service.name == "happy-horse.ai" else "task_id"
+    told = getattr(dialect, state)
+    for same in (None, "", "g1", "G1", " g1 ", 7, {"id": "other"}):
+        asked = "7" if same == 7 else "g1"
+        body = {**told, "data": {**told["data"], name: same}}
+        assert dialect.service.get(asked).read(answer(200, body)).generation_id == asked
+    error = ending(dialect.service.get("g1"), answer(200, {**told, "data": {**told["data"], name: "g2"}}))
+    assert type(error) is errors.BadResponse
+    assert "is not an answer about g1" in str(error)
+    assert delay_before_retry(error, attempt=1, pays=False, random=0.5) is not None
+
+
+@pytest.mark.parametrize("told", [{"id": "row 5"}, {"id": "5", "task_id": "upstream"}, {"video_id": "g2", "id": "g1"}])
+def test_an_id_under_a_name_that_is_not_documented_contradicts_nothing(told: dict[str, str]) -> None:
+    """happy-horse.ai asks another service for the video, whose id may stand beside."""
+    service = services()["happy-horse.ai"]
+    assert service.get("g1").read(answer(200, ai.success({"status": "processing", **told}))).generation_id == "g1"
+
+
 def test_a_broken_character_beside_the_id_does_not_lose_the_id(dialect: Dialect, submission: Call[Generation]) -> None:
     whole = answer(200, dialect.accepted)
     for broken in (b'"note": "\xff\xed\xa0\x80", ', b'"note": "cut \\ud83d", ', b'"note": NaN, "size": 1e400, '):
