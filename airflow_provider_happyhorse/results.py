@@ -24,10 +24,10 @@ LARGEST = 2000
 SHORTEST_NAME = 32
 #: Keys that only what a generate task, sensor or decorated task returns has together, and only what a publishing task returns.
 _MARKS = (frozenset({"state", "reused", "submitted_at"}), frozenset({"already_there", "published_at"}))
-#: Keys of either beside the id. They say how far it has come, what it cost, how it is called and where it is.
+#: Keys of either beside the id that every try tells anew: how far it has come, what it cost, how it is called and where it is.
 _BESIDE_THE_ID = frozenset(
-    {"name", "kind", "service", "happyhorse_conn_id", "state", "result_urls", "credits", "credits_estimated", "model", "duration"}
-    | {"aspect_ratio", "submitted_at", "completed_at", "reused", "uri", "sidecar_uri", "uris", "results", "poster_uri", "preview_uri"}
+    {"name", "kind", "service", "happyhorse_conn_id", "state", "result_urls", "credits", "credits_estimated"}
+    | {"submitted_at", "completed_at", "reused", "uri", "sidecar_uri", "uris", "results", "poster_uri", "preview_uri"}
     | {"bytes", "sha256", "content_type", "seconds", "width", "height", "published_at", "already_there"}
 )
 #: What a template makes of an XCom that is not there.
@@ -105,7 +105,9 @@ def with_generation(known: Mapping[str, Any], generation: Generation, *, seen_at
 
 
 def identified(given: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return a result of a generate or publishing task as what it is about: its ``generation_id``, and what an author has added to it.
+    """Return a result of a generate or publishing task as what it is about.
+
+    That is its ``generation_id``, ``model``, ``duration`` and ``aspect_ratio``, and what an author has added to it.
 
     Every try tells the rest anew (``reused``, ``already_there``, times, credits, signed URLs), and another destination or name makes no
     other video of it. Any other mapping, also a result without an id, comes back as it is.

@@ -6,10 +6,12 @@ name, say with ``take="{{ ti.try_number }}"``, is still a retry, so the task ins
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from airflow_provider_happyhorse.ledger.objects import ObjectsUnavailable
 from airflow_provider_happyhorse.ledger.path import LedgerConflict, PathLedger
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stamp import Stamp
@@ -26,15 +28,26 @@ class ClipLedger:
     :param stamp: of this try; a record of ours with another ``max_tries`` was cleared since.
     :param name: of the clip, None for none.
     :param unnamed: what the clip under this map index is called while the author gives it no name.
+    :param is_a_row: whether a row of the table has a name now.
     """
 
     protects = True
     forgets = False
     shared = True
 
-    def __init__(self, *, own: PathLedger, clip: PathLedger | None, before: Ledger, stamp: Stamp, name: str | None, unnamed: str) -> None:
+    def __init__(
+        self,
+        *,
+        own: PathLedger,
+        clip: PathLedger | None,
+        before: Ledger,
+        stamp: Stamp,
+        name: str | None,
+        unnamed: str,
+        is_a_row: Callable[[str], bool],
+    ) -> None:
         self._own, self._clip, self._before, self._stamp = own, clip, before, stamp
-        self._name, self._unnamed = name, unnamed
+        self._name, self._unnamed, self._is_a_row = name, unnamed, is_a_row
         self._under_another_name = False
         self._name_is_taken = False
         self._own_decides = False
@@ -57,6 +70,8 @@ class ClipLedger:
         nameless = own.name in ("", self._unnamed)
         # Where nothing tells whether it does, the name counts, and the decision is a person's where the name has no record.
         goes_on = self._goes_on(own) and not (named is not None and own.may_be_cleared(self._stamp))
+        # Nor does a clip that is another row now: rows have moved, and this is a new one, or has moved itself.
+        goes_on = goes_on and (nameless or own.name == self._name or not self._is_a_row(own.name))
         if goes_on and not _same(own, named, self._clip.resolved):
             self._under_another_name, self._name_is_taken = not nameless or named is not None, named is not None
             self._own_decides = True
@@ -83,7 +98,14 @@ class ClipLedger:
         if self._clip is not None and (sends or not self._under_another_name):
             self._clip.write(record)
             self._under_another_name = self._own_decides = False
-        self._own.write(kept)
+        try:
+            self._own.write(kept)
+        except LedgerConflict:
+            if sends and self._clip is not None:
+                # Nothing will be sent: under the name, nothing may say that something was about to be.
+                with suppress(LedgerConflict, ObjectsUnavailable):
+                    self._clip.write(replace(record, state=RecordState.NOT_SENT, sent={}, detail="another try is at work"))
+            raise
 
     def where(self) -> str:
         """Return where a person finds and changes it."""

@@ -193,7 +193,8 @@ def _undecidable(now: Situation, record: Record) -> Stop:
     cleared = "the run was cleared, and Airflow does not say whether this task was: nothing tells whether this is a retry"
     if now.stamp.map_index >= 0 and not (now.named and record.name == now.name):
         return Stop("moved", f"{_was(record)} and is now {now.name!r}, another request; {cleared} or {_ROWS_MOVED}")
-    return Stop("changed", f"the request differs from the one submitted as {record.generation_id}, and {cleared} or a changed request")
+    why = f"the request differs from the one submitted as {record.generation_id}, and {cleared} or a changed request"
+    return Stop("changed", f"{why}; another clear is told for one" if "changed_request" in now.pay_again_on else why)
 
 
 _ROWS_MOVED = "rows have moved, and submitting would pay for the wrong ones"

@@ -124,10 +124,7 @@ class PathLedger:
     def where(self) -> str:
         """Return the folder, and what a person adds there to resolve a stopped clip."""
         following = "the next number" if self._highest is None or self._unsure else f"{self._highest + 1:06d}.json"
-        return (
-            f"the ledger folder {self._objects.uri}/{self._folder} (change and delete nothing there; add {following} with "
-            '{"state": "submitted", "generation_id": "<its id>"}, or with {"state": "not_sent"} to let it be submitted)'
-        )
+        return f"the ledger folder {self._objects.uri}/{self._folder} (change and delete nothing there; add {following} with just that)"
 
     def claim(self, service: str, generation_id: str, by: str) -> bool:
         """Claim a generation for one clip, for good: ``<ledger_path>/claims/<service>/<generation_id>.json``.

@@ -118,7 +118,8 @@ class Record:
     def about(self, facts: Mapping[str, Any], mark: str) -> Record:
         """Return the record about a generation that this task instance has submitted: the one it is about already, or one of ``others``."""
         if facts.get("generation_id") == self.generation_id:
-            return replace(self, facts=facts)
+            # A person's step may not say which request it is about: it is for the one that went on with it.
+            return replace(self, facts=facts, fingerprint=self.fingerprint or mark)
         others = {key: value for key, value in self.paid().items() if key != mark}
         return replace(self, facts=facts, fingerprint=mark, others=others)
 

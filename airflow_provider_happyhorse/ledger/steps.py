@@ -66,17 +66,23 @@ class Steps:
         before = None if "others" in stored else self._step_before(number)
         if before is None:
             return record
-        if "fingerprint" not in stored and record.generation_id:
+        about = before if before.fingerprint else self.said_before(number)
+        if "fingerprint" not in stored and record.generation_id and about is not None:
             # Whose id a person has found is what was in doubt, and not whatever is asked for by now.
             record = replace(
                 record,
-                fingerprint=before.fingerprint,
-                name=before.name,
-                map_index=before.map_index,
-                max_tries=before.max_tries,
-                clears=before.clears,
-                facts={**before.facts, **record.facts},
+                fingerprint=about.fingerprint,
+                name=about.name,
+                map_index=about.map_index,
+                max_tries=about.max_tries,
+                clears=about.clears,
+                facts={**about.facts, **record.facts},
             )
+        elif "facts" not in stored:
+            # One that this clip has paid for is given to another request of it; its price is known.
+            paid = (before.facts, *before.others.values())
+            known = next((facts for facts in paid if record.generation_id and facts.get("generation_id") == record.generation_id), {})
+            record = replace(record, facts={**known, **record.facts})
         return replace(record, others={mark: facts for mark, facts in before.paid().items() if mark != record.fingerprint})
 
     def _step_before(self, number: int) -> Record | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -123,11 +123,19 @@ class NoLedger:
         return iter(())
 
 
-def ledger_for(context: Mapping[str, Any], *, ledger_path: str = "", name: str | None = None, take: str = "") -> Ledger:
+def ledger_for(
+    context: Mapping[str, Any],
+    *,
+    ledger_path: str = "",
+    name: str | None = None,
+    take: str = "",
+    is_a_row: Callable[[str], bool] = lambda name: False,  # noqa: ARG005
+) -> Ledger:
     """Return the ledger of the running task instance.
 
     :param ledger_path: the deployment's, ``""`` for none.
     :param name: the clip's name, None when the author gave none and the map index is all there is.
+    :param is_a_row: whether a row of the table has a name now.
     :raises UnsuitableLedgerPath: for a path on which nothing can be created exclusively.
     """
     store = task_state_store(context)
@@ -150,7 +158,7 @@ def ledger_for(context: Mapping[str, Any], *, ledger_path: str = "", name: str |
     }
     named = None if name is None else PathLedger(**where, name=name, take=take)
     own, nameless = PathLedger(**where, name=None, take=""), unnamed(ti.task_id, where["map_index"])
-    return ClipLedger(own=own, clip=named, before=kept_by_airflow, stamp=stamp_of(context), name=name, unnamed=nameless)
+    return ClipLedger(own=own, clip=named, before=kept_by_airflow, stamp=stamp_of(context), name=name, unnamed=nameless, is_a_row=is_a_row)
 
 
 def spend_log_for(context: Mapping[str, Any], *, ledger_path: str) -> SpendLog | None:

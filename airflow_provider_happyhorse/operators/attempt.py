@@ -137,7 +137,7 @@ class Attempt:
         if record is None:
             return True
         let_through = record.try_number == 0 or (record.state is RecordState.NOT_SENT and bool(record.generation_id))
-        return record.state in (RecordState.NOT_SENT, RecordState.FAILED) and record.fingerprint != self.fingerprint and not let_through
+        return record.fingerprint != self.fingerprint and not let_through and not self.doubtful
 
     @property
     def doubtful(self) -> bool:

@@ -81,12 +81,15 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
 
     def _run(self, context: Context, attempt: Attempt) -> dict[str, Any]:
         if attempt.doubtful:
+            # It takes more than a minute, and other rows may look meanwhile.
+            tell_other_rows(context, attempt.ledger, attempt.record)
             attempt = self._reconciled(context, attempt)
         decision = attempt.decision()
         if isinstance(decision, Attach) and not self.wait_for_completion:
             attempt = attempt.looked_at(decision.facts, spend=self._spend_log(context, attempt), log=self.log)
             decision = attempt.decision()
-        if isinstance(decision, Submit) and attempt.may_be_elsewhere:
+        moved = isinstance(decision, Stop) and decision.kind == "moved" and attempt.ledger.shared
+        if moved or (isinstance(decision, Submit) and attempt.may_be_elsewhere):
             looks = LOOKS if self._turn is None else 1
             decision = submitted_as_another(context, attempt, looks=looks, sleep=self._sleep_before_looking, log=self.log) or decision
         if isinstance(decision, Stop):
@@ -143,12 +146,15 @@ class HappyHorseGenerateOperator(SubmitsInTurn, GenerateEndings):
         )
         try:
             check_budget(clip, hook=attempt.hook, log=self.log)
+            tell_other_rows(context, attempt.ledger, replace(submission.record, state=RecordState.INTENT))
             record = submission.submit()
-        except (BudgetExceeded, NotSubmitted):
-            self._push(context, submission.facts(state="refused"))
+        except (BudgetExceeded, NotSubmitted, NotAcceptedYet, NotItsTurn) as unsent:
+            tell_other_rows(context, attempt.ledger, attempt.record)
+            if isinstance(unsent, NotItsTurn):
+                self._wait_for_the_turn(attempt.hook, clip.name, unsent)
+            if not isinstance(unsent, NotAcceptedYet):
+                self._push(context, submission.facts(state="refused"))
             raise
-        except NotItsTurn as refused:
-            self._wait_for_the_turn(attempt.hook, clip.name, refused)
         except AmbiguousSubmission as unknown:
             self._push(context, submission.facts(state="ambiguous"))
             # Looking takes more than a minute, and whoever ends the task meanwhile leaves this line.

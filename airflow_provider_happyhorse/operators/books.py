@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.exceptions import InvalidArguments
@@ -13,6 +15,7 @@ from airflow_provider_happyhorse.ledger.path import LedgerConflict
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.ledger.stamp import Stamp, stamp_of
 from airflow_provider_happyhorse.ledger.stores import Ledger, ledger_for, spend_log_for
+from airflow_provider_happyhorse.operators.sibling_rows import names_of_rows
 from airflow_provider_happyhorse.results import money
 
 if TYPE_CHECKING:
@@ -86,7 +89,8 @@ def open_ledger(context: Context, *, identity: Identity, ledger_path: str) -> Le
     try:
         # An unmapped task is one clip whatever it is called: only rows move, and are told apart by their names.
         name = identity.name if identity.named and stamp_of(context).map_index >= 0 else None
-        return ledger_for(context, ledger_path=ledger_path, name=name, take=identity.take)
+        names = partial(names_of_rows, context, task_id=context["ti"].task_id, log=logging.getLogger(__name__))
+        return ledger_for(context, ledger_path=ledger_path, name=name, take=identity.take, is_a_row=lambda called: called in names())
     except UnsuitableLedgerPath as problem:
         raise unsuitable(identity.name, problem) from problem
 

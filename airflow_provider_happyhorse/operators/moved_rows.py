@@ -7,12 +7,13 @@ place or the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.ledger.decision import Stop
 from airflow_provider_happyhorse.ledger.record import Record, RecordState
 from airflow_provider_happyhorse.operators.renamed_rows import submitted_under_another_name
+from airflow_provider_happyhorse.operators.sibling_rows import rows_now
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_happyhorse.ledger.stores import Ledger
     from airflow_provider_happyhorse.operators.attempt import Attempt
 
-#: The XCom: ``{"paid": {fingerprint: generation id, "" where it is in doubt}, "name": of the clip, "known": whether that is all}``.
+#: The XCom: ``{"paid": {fingerprint: generation id, "" where it is in doubt}, "name": of the clip, "known": whether that is all,
+#: "map_index": of the row that tells}``.
 KEY = "happyhorse_paid"
 #: Times the other rows are looked at, and seconds between, for those that have begun their try and not read their record yet.
 LOOKS, PAUSE = 4, 5.0
@@ -41,7 +43,8 @@ def tell_other_rows(context: Context, ledger: Ledger, record: Record | None, *, 
         if record.state in (RecordState.INTENT, RecordState.AMBIGUOUS):
             paid[record.fingerprint] = ""
     name, known = record.name if record is not None else "", failed or record is not None or not ledger.forgets
-    context["ti"].xcom_push(key=KEY, value={"paid": paid, "name": name, "known": known})
+    ti = context["ti"]
+    ti.xcom_push(key=KEY, value={"paid": paid, "name": name, "known": known, "map_index": ti.map_index})
 
 
 def submitted_as_another(context: Context, attempt: Attempt, *, looks: int, sleep: Callable[[float], object], log: TaskLog) -> Stop | None:
@@ -58,10 +61,16 @@ def submitted_as_another(context: Context, attempt: Attempt, *, looks: int, slee
     if "unprotected_retry" in attempt.pay_again_on:
         return None
     name = identity.name if identity.named and not identity.take else ""
-    return paid_by_another_row(context, fingerprint=attempt.fingerprint, name=name, looks=looks, sleep=sleep)
+    # Rows that ask for the same, each under a map index of its own, are two clips.
+    rows = rows_now(context, task_id=attempt.task_id, log=log)
+    mine = attempt.stamp.map_index
+    alike = [at for at, row in enumerate(rows) if at != mine and 0 <= mine < len(rows) and row.asks == rows[mine].asks]
+    return paid_by_another_row(context, fingerprint=attempt.fingerprint, name=name, alike=alike, looks=looks, sleep=sleep)
 
 
-def paid_by_another_row(context: Context, *, fingerprint: str, name: str, looks: int, sleep: Callable[[float], object]) -> Stop | None:
+def paid_by_another_row(
+    context: Context, *, fingerprint: str, name: str, alike: Collection[int], looks: int, sleep: Callable[[float], object]
+) -> Stop | None:
     """Return why a clip without a record must not be submitted: another row may have paid for it, before the rows moved.
 
     Only in a run that was cleared (``dag_run.clear_number``; Airflow 2.11 to 3.2 count clears of runs that had ended): rows do not move
@@ -69,6 +78,7 @@ def paid_by_another_row(context: Context, *, fingerprint: str, name: str, looks:
 
     :param fingerprint: of the request.
     :param name: of the clip, ``""`` when the author gave none. Its request may be another one by now: an image that was uploaded again.
+    :param alike: map indexes of rows that ask for the same now: each has its own.
     :param looks: times; a try whose turn to submit has come has looked before, and holds its worker slot no longer than it must.
     :param sleep: waits seconds.
     """
@@ -79,14 +89,14 @@ def paid_by_another_row(context: Context, *, fingerprint: str, name: str, looks:
             sleep(PAUSE)
         for told in _told(context):
             generation_id = told["paid"].get(fingerprint)
-            if generation_id is not None:
+            if generation_id is not None and told.get("map_index") not in alike:
                 submitted = f"was submitted as {generation_id}" if generation_id else "may have been submitted"
                 why = f"this very request {submitted} under another map index of this run: rows have moved"
-                return Stop("unprotected", f"{why}, and only a `ledger_path` knows clips by their names")
+                return Stop("unprotected", f"{why} (a run that has a `ledger_path` from its beginning knows its clips by their names)")
             if name and told["paid"] and told.get("name") == name:
                 ids = ", ".join(filter(None, told["paid"].values())) or "nobody knows what"
                 why = f"the clip {name!r} was submitted under another map index of this run ({ids}): rows have moved"
-                return Stop("unprotected", f"{why}, and only a `ledger_path` knows clips by their names")
+                return Stop("unprotected", f"{why} (a run that has a `ledger_path` from its beginning knows its clips by their names)")
             if not told["known"]:
                 why = "the run was cleared, and nothing keeps a record of what its rows have submitted"
                 return Stop(
@@ -99,7 +109,8 @@ def _told(context: Context) -> Iterator[Mapping[str, Any]]:
     pulled = context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=KEY)
     # Of a single row Airflow gives the value itself.
     values = [pulled] if pulled is None or isinstance(pulled, Mapping) else list(pulled)
-    return (value for value in values if isinstance(value, Mapping))
+    # What this very row has told is of the first half of this try.
+    return (value for value in values if isinstance(value, Mapping) and value.get("map_index") != context["ti"].map_index)
 
 
 def _mapped(context: Context) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_happyhorse.api.table_values import is_unset
 from airflow_provider_happyhorse.exceptions import InvalidArguments
 from airflow_provider_happyhorse.operators.clip import read_name, read_take
+from airflow_provider_happyhorse.operators.inputs import plain_json
 from airflow_provider_happyhorse.operators.literals import is_literal
 
 if TYPE_CHECKING:
@@ -60,6 +63,28 @@ def names_of_rows(context: Context, *, task_id: str, log: TaskLog) -> set[str]:
         return set()
 
 
+@dataclass(frozen=True)
+class Row:
+    """A row of a mapped task's table as it is now.
+
+    :param name: of its clip, None where that cannot be told.
+    :param asks: what the row gives beside name and take, the same text for the same; Jinja as it is written.
+    """
+
+    name: str | None
+    asks: str
+
+
+def rows_now(context: Context, *, task_id: str, log: TaskLog) -> list[Row]:
+    """Return the rows by map index, none where they cannot be read."""
+    try:
+        rows = [(_name_and_take(row), row["asks"]) for row in _rows(context, task_id)]
+        return [Row(known[0] if known else None, json.dumps(plain_json(asks), sort_keys=True)) for known, asks in rows]
+    except Exception:
+        log.exception("the rows of %s could not be read: which of them asks for what is not known", task_id)
+        return []
+
+
 def is_the_only_row(context: Context, *, task_id: str, log: TaskLog) -> bool:
     """Return whether a mapped task has one row; False where its rows cannot be read."""
     try:
@@ -91,8 +116,14 @@ def _rows(context: Context, task_id: str) -> Iterator[Mapping[str, Any]]:
         taken = {field: value._key for field, value in given.items() if hasattr(value, "_key") and hasattr(value, "_input")}  # noqa: SLF001
     else:
         return
+    besides = {"name", "take", taken.get("name"), taken.get("take")}
     for row in _resolved(expanded.value, context):
-        yield {**given, **{field: row[key] for field, key in taken.items() if key in row}}
+        asks = {key: _without(item, besides) if key == "request" else item for key, item in row.items() if key not in besides}
+        yield {**given, **{field: row[key] for field, key in taken.items() if key in row}, "asks": asks}
+
+
+def _without(request: Any, besides: set[str | None]) -> Any:
+    return {key: item for key, item in request.items() if key not in besides} if isinstance(request, Mapping) else request
 
 
 def _resolved(value: Any, context: Context) -> Iterator[Mapping[str, Any]]:

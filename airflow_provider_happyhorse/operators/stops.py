@@ -41,7 +41,8 @@ def stopped(attempt: Attempt, stop: Stop, asked: Asked) -> Exception:
         case "unprotected":
             return SubmissionStopped(
                 f"[{name}] {stop.why}. Look on {service} for what an earlier try submitted and publish it by its id "
-                f"(HappyHorsePublishOperator(generation=...)), or put `unprotected_retry` into pay_again_on to pay {cost} credits"
+                f"(HappyHorsePublishOperator(generation=...)), or put `unprotected_retry` into pay_again_on and clear this task, which "
+                f"pays {cost} credits"
             )
         case "superseded":
             return SubmissionStopped(
@@ -58,13 +59,19 @@ def stopped(attempt: Attempt, stop: Stop, asked: Asked) -> Exception:
         case "moved" | "changed":
             # Where the rest of the entry stays, so would the other clip's name, and the next try would stop for it again.
             says = json.dumps({"state": "not_sent", **({"name": name} if stop.kind == "moved" else {})}, ensure_ascii=False)
+            paid = attempt.record.generation_id if attempt.record and stop.kind == "changed" else ""
+            as_it_is = json.dumps({"state": "submitted", "generation_id": paid, "fingerprint": attempt.fingerprint})
+            then = f"; to deliver {paid} for it, which pays nothing, set {as_it_is} there and clear this task" if paid else ""
             return SubmissionStopped(
-                f"[{name}] {stop.why}. Nothing was submitted. To submit it ({cost} credits), set {says} in {entry} and clear this task"
-                + (f"; {_telling_rows_apart(named=attempt.identity.named)}" if stop.kind == "moved" else "")
+                f"[{name}] {stop.why}. Nothing was submitted. "
+                f"To submit it ({cost} credits), set {says} in {entry} and clear this task{then}"
+                + (f"; {_telling_rows_apart(named=attempt.identity.named, shared=attempt.ledger.shared)}" if stop.kind == "moved" else "")
             )
 
 
-def _telling_rows_apart(*, named: bool) -> str:
+def _telling_rows_apart(*, named: bool, shared: bool) -> str:
+    if named and shared:
+        return "a row whose name stays the same is found under it, whatever its map index"
     if named:
         return "with a `ledger_path`, clips are known by their names, whatever their map index"
     return "give mapped clips a `name`, and the deployment a `ledger_path`, so that they are told apart"

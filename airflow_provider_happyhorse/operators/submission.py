@@ -236,8 +236,8 @@ def way_out_of_ambiguity(
         else "which pays nothing"
     )
     return (
-        f'{look}: if it is there, set "state": "submitted" and "generation_id": "<its id>" in {ledger.where()} and clear this task, '
-        f'{then}; if not, and some minutes have passed, set "state": "not_sent" there, or put `ambiguous_submit` into '
+        f'{look}: if it is there, set {{"state": "submitted", "generation_id": "<its id>"}} in {ledger.where()} and clear this task, '
+        f'{then}; if not, and some minutes have passed, set {{"state": "not_sent"}} there, or put `ambiguous_submit` into '
         f"pay_again_on, and clear this task, which pays {cost} credits"
     )
 

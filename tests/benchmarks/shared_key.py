@@ -98,7 +98,7 @@ class Played:
     def result(self) -> dict[str, Any]:
         """Return what was refused, and how long tasks had to wait, once all have ended."""
         for process, errors in zip(self._processes, self._errors, strict=True):
-            assert process.wait(3600) == 0, errors.read_text()[-2000:]
+            assert process.wait(7200) == 0, errors.read_text()[-2000:]
         lines = [line for output in self._outputs for line in output.read_text().splitlines() if line.startswith("{")]
         told = [json.loads(line) for line in lines]
         ends = {job["id"]: datetime.fromisoformat(job["ends_at"]).timestamp() for job in self._emulator.state()["jobs"]}

@@ -27,6 +27,7 @@ class Decision:
     :param known: a record has had its id.
     :param failed: a record has said that the service ended it as failed.
     :param named: a person has written its id into a record.
+    :param taken_for: prompts for which a person has taken it instead.
     :param settled: somebody has decided that it does not matter: a person, or a word in ``pay_again_on``.
     """
 
@@ -39,6 +40,7 @@ class Decision:
     failed: bool = False
     settled: bool = False
     named: bool = False
+    taken_for: set[str] = field(default_factory=set)
 
     @property
     def asked(self) -> Asked:

@@ -38,6 +38,7 @@ def takes_the_way_out(world: World, instance: Instance, *, other: bool = False) 
         says: Value = json.loads(literally[1]) if literally else {"state": "not_sent"}
         if says["state"] == "submitted":
             judge.of(says["generation_id"]).known = judge.of(says["generation_id"]).named = True
+            judge.of(says["generation_id"]).taken_for.add(instance.tries[-1].asked.prompt)
         elif job and '"submitted"' in message:
             says = {"state": "submitted", "generation_id": job.id}
             judge.of(job.id).known = judge.of(job.id).named = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 
@@ -15,11 +15,13 @@ from airflow_provider_happyhorse.ledger.stores import NoLedger
 Ledgers = Callable[..., PathLedger]
 
 
-def clip(ledger: Ledgers, name: str, *, map_index: int) -> ClipLedger:
+def clip(ledger: Ledgers, name: str, *, map_index: int, rows: Collection[str] = ()) -> ClipLedger:
     """Return the ledger of one try of a mapped clip."""
     own, named = ledger(map_index=map_index, name=None), ledger(map_index=map_index, name=name)
     stamp = Stamp(map_index=map_index, try_number=1, max_tries=1)
-    return ClipLedger(own=own, clip=named, before=NoLedger(), stamp=stamp, name=name, unnamed=f"clips-{map_index}")
+    return ClipLedger(
+        own=own, clip=named, before=NoLedger(), stamp=stamp, name=name, unnamed=f"clips-{map_index}", is_a_row=rows.__contains__
+    )
 
 
 def intent(name: str, *, map_index: int) -> Record:
@@ -79,3 +81,33 @@ def test_what_a_map_index_has_paid_for_is_kept_there_whatever_clip_comes_next(le
     assert here.others["v1:clips-0"]["generation_id"] == "v-1"
     assert there is not None
     assert there.others == {}
+
+
+def test_a_record_that_is_another_rows_by_now_is_no_retrys(ledger: Ledgers) -> None:
+    """Airflow may hide the clear by which rows have moved: ``max_tries`` are as they were."""
+    first = clip(ledger, "kettle", map_index=0)
+    first.read()
+    first.write(intent("kettle", map_index=0))
+    first.write(ended(intent("kettle", map_index=0), RecordState.SUBMITTED, "v-kettle"))
+    on_top = clip(ledger, "teapot", map_index=0)
+    assert (retry := on_top.read()) is not None
+    assert retry.name == "kettle"
+    rows = ("teapot", "kettle")
+    on_top, moved = clip(ledger, "teapot", map_index=0, rows=rows), clip(ledger, "kettle", map_index=1, rows=rows)
+    assert on_top.read() is None
+    on_top.write(intent("teapot", map_index=0))
+    assert (kept := moved.read()) is not None
+    assert kept.generation_id == "v-kettle"
+    assert (own := ledger(map_index=0, name=None).read()) is not None
+    assert own.others["v1:kettle"]["generation_id"] == "v-kettle"
+
+
+def test_an_intent_that_lost_against_another_try_is_taken_back_under_its_name(ledger: Ledgers) -> None:
+    """Two tries alive, and the row was renamed in between: nothing is sent, so nothing under the new name may be in doubt."""
+    first, second = clip(ledger, "kettle", map_index=0), clip(ledger, "teapot", map_index=0)
+    assert first.read() is second.read() is None
+    first.write(intent("kettle", map_index=0))
+    with pytest.raises(LedgerConflict):
+        second.write(intent("teapot", map_index=0))
+    assert (kept := ledger(map_index=0, name="teapot").read()) is not None
+    assert kept.state is RecordState.NOT_SENT

@@ -178,10 +178,8 @@ LINES = (
     Line(
         "the record is written under the clip's name first",
         "ledger/clip_ledger.py",
-        "if self._clip is not None and (sends or not self._under_another_name):\n            self._clip.write(record)\n"
-        "            self._under_another_name = self._own_decides = False\n        self._own.write(kept)",
-        "self._own.write(kept)\nif self._clip is not None and (sends or not self._under_another_name):\n    self._clip.write(record)\n"
-        "    self._under_another_name = self._own_decides = False",
+        "self._clip.write(record)\n            self._under_another_name = self._own_decides = False",
+        "self._own.write(kept)\nself._clip.write(record)\nself._under_another_name = self._own_decides = False",
         f"{_CLIP}::test_of_two_map_indexes_under_one_name_the_second_notes_no_intent",
     ),
     Line(
@@ -271,22 +269,50 @@ LINES = (
     Line(
         "a request that was submitted under a name that no row has any more is not submitted under another one",
         "operators/renamed_rows.py",
-        "if generation_id in unmapped or not names & there:",
+        "if unmapped or not any(is_a_row_of_its_own(rows, map_index, name, index, task_id=task_id) for name, index in called):",
         "if False:",
         "tests/operators/test_renamed_rows.py::test_a_renamed_row_stops_and_names_its_video_which_can_be_gone_on_with",
     ),
     Line(
         "the id that a person writes keeps what tells a clear from a retry",
         "ledger/steps.py",
-        "clears=before.clears,",
+        "clears=about.clears,",
         "",
         "tests/operators/test_everyday_edits.py::test_an_id_that_a_person_writes_keeps_what_tells_a_clear_from_a_retry",
     ),
     Line(
         "a row that has failed asks whether another one has paid for what it asks for now",
         "operators/base.py",
-        "if isinstance(decision, Submit) and attempt.may_be_elsewhere:",
+        "if moved or (isinstance(decision, Submit) and attempt.may_be_elsewhere):",
         "if isinstance(decision, Submit) and attempt.record is None:",
         "tests/operators/test_rows_without_names.py::test_no_row_is_paid_for_again",
+    ),
+    Line(
+        "an intent that lost against another try is taken back under its name",
+        "ledger/clip_ledger.py",
+        'self._clip.write(replace(record, state=RecordState.NOT_SENT, sent={}, detail="another try is at work"))',
+        "pass",
+        f"{_CLIP}::test_an_intent_that_lost_against_another_try_is_taken_back_under_its_name",
+    ),
+    Line(
+        "other rows are told before anything is sent",
+        "operators/base.py",
+        "tell_other_rows(context, attempt.ledger, replace(submission.record, state=RecordState.INTENT))",
+        "pass",
+        "tests/operators/test_moved_rows.py::test_a_row_that_died_while_it_submitted_has_told_of_it",
+    ),
+    Line(
+        "a clip that is another row now is no retry's",
+        "ledger/clip_ledger.py",
+        "goes_on = goes_on and (nameless or own.name == self._name or not self._is_a_row(own.name))",
+        "pass",
+        f"{_CLIP}::test_a_record_that_is_another_rows_by_now_is_no_retrys",
+    ),
+    Line(
+        "an id that a person writes is for the request that went on with it",
+        "ledger/record.py",
+        "return replace(self, facts=facts, fingerprint=self.fingerprint or mark)",
+        "return replace(self, facts=facts)",
+        "tests/operators/test_everyday_edits.py::test_an_id_in_an_empty_entry_is_for_the_request_that_went_on_with_it",
     ),
 )

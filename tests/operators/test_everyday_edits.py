@@ -29,7 +29,7 @@ from airflow_provider_happyhorse.operators import submission
 from airflow_provider_happyhorse.operators.inputs import plain_json
 from airflow_provider_happyhorse.operators.reconciliation import SETTLING, STALE_INTENT
 from tests.emulator_process import EmulatorProcess
-from tests.operators.task_instances import QUICK, Task, event_of
+from tests.operators.task_instances import KEY, QUICK, Store, Task, event_of
 
 Tasks = Callable[..., Task]
 FAILS = "a kettle [emulator: fail=moderation]"
@@ -370,3 +370,32 @@ def test_an_id_that_a_person_writes_keeps_what_tells_a_clear_from_a_retry(on_pat
     with pytest.raises(SubmissionStopped, match="nothing tells whether this is a retry or a changed request"):
         clip.run(**other)
     assert emulator.charged() == 1
+
+
+@pytest.mark.parametrize("first", [{"state": "not_sent"}, {"state": "not_sent", "others": {}}])
+def test_an_id_that_was_corrected_is_for_the_request_that_went_on_with_it(
+    on_path: Tasks, emulator: EmulatorProcess, ledger: Path, first: dict[str, Any]
+) -> None:
+    clip = on_path()
+    emulator.fault("reset_after", method="POST")
+    emulator.fault("server_error", method="GET", path="/api/v1/videos", times=None)
+    with pytest.raises(AmbiguousSubmission):
+        clip.run()
+    (job,) = emulator.state()["jobs"]
+    folder = max(ledger.glob("ledger/*/*/*/*"))
+    for step in (first, {"state": "submitted", "generation_id": job["id"]}):
+        (folder / f"{len(list(folder.iterdir())) + 1:06d}.json").write_text(json.dumps(step))
+    clip.clear()
+    assert clip.run()["generation_id"] == job["id"]
+    clip.clear()
+    assert clip.run(prompt=f"another {QUICK}")["generation_id"] != job["id"]
+    assert emulator.charged() == 2
+
+
+def test_an_id_in_an_empty_entry_is_for_the_request_that_went_on_with_it(task: Tasks, emulator: EmulatorProcess) -> None:
+    known = task(task_id="another").run()
+    clip = task(store=Store())
+    clip.store.entries[KEY] = json.dumps({"state": "submitted", "generation_id": known["generation_id"]})
+    assert clip.run()["generation_id"] == known["generation_id"]
+    clip.clear()
+    assert clip.run(prompt=f"another {QUICK}")["generation_id"] != known["generation_id"]

@@ -11,10 +11,11 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from PIL import Image
 
-from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, GenerationFailed, SubmissionStopped
+from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, GenerationFailed, NotSubmitted, SubmissionStopped
+from airflow_provider_happyhorse.hooks.happyhorse import HappyHorseHook
 from airflow_provider_happyhorse.ledger.stores import NoLedger
 from airflow_provider_happyhorse.operators import HappyHorseUploadImageOperator
-from airflow_provider_happyhorse.operators.moved_rows import LOOKS, PAUSE, _told, tell_other_rows
+from airflow_provider_happyhorse.operators.moved_rows import KEY, LOOKS, PAUSE, _told, tell_other_rows
 from tests.dag_runs import run_dag
 from tests.emulator_process import EmulatorProcess
 from tests.operators.task_instances import QUICK, Store, Task, TaskInstance
@@ -205,6 +206,56 @@ def test_a_row_whose_turn_has_come_does_not_hold_its_worker_slot_again(rows: Row
     assert emulator.charged() == 1
 
 
+def test_a_row_that_died_while_it_submitted_has_told_of_it(task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+    """Its worker was killed in the middle of the POST, and the rows have moved before its next try began."""
+
+    class Died(BaseException):
+        pass
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise Died
+
+    first, second = (task(prompt=None, store=Store(), map_index=at) for at in range(2))
+    meet(first, second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HappyHorseHook, "send", dies)
+        with pytest.raises(Died):
+            first.run(request=KETTLE)
+    cleared(first, second)
+    with pytest.raises(SubmissionStopped, match="this very request may have been submitted under another map index"):
+        second.run(request=KETTLE)
+    assert emulator.charged() == 0
+
+
+def test_a_row_in_doubt_tells_of_it_before_it_looks_for_its_submission(task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+    """That takes more than a minute, and a row that has moved looks for a quarter of one."""
+
+    class Sleeps(list[float]):
+        def append(self, seconds: float) -> None:
+            told.append(first.xcoms.get(KEY))
+
+    told: list[Any] = []
+    first = task(prompt=None, store=Store(), map_index=0, slept=Sleeps())
+    emulator.fault("reset_after", method="POST")
+    emulator.fault("server_error", method="GET", path="/api/v1/videos", times=None)
+    for _ in range(2):
+        with pytest.raises(AmbiguousSubmission):
+            first.run(request=KETTLE)
+    assert len(told) > 2
+    assert all(list(one["paid"].values()) == [""] for one in told)
+
+
+def test_a_row_that_was_refused_has_told_of_nothing(task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+    first, second = (task(prompt=None, store=Store(), map_index=at) for at in range(2))
+    meet(first, second)
+    emulator.fault("unauthorized", method="POST")
+    with pytest.raises(NotSubmitted):
+        first.run(request=KETTLE)
+    cleared(first, second)
+    second.run(request=KETTLE)
+    assert emulator.charged() == 1
+
+
 def test_a_run_that_was_not_cleared_does_not_look(rows: Rows, emulator: EmulatorProcess) -> None:
     """Two rows may ask for the same."""
     first, second = rows(KETTLE, {**KETTLE, "name": "another"})
@@ -250,4 +301,6 @@ def test_airflow_gives_the_rows_what_the_others_have_told(count: int) -> None:
     run = run_dag(dag)
     assert run.state == "success"
     seen = sorted((run.xcom("look", map_index=index) for index in range(count)), key=len)
-    assert seen == [[{"paid": {}, "name": "", "known": False}] * (index + 1) for index in range(count)]
+    told = [{"paid": {}, "name": "", "known": False, "map_index": index} for index in range(count)]
+    # Each sees those that have told before it, and not what it has told itself.
+    assert seen == [told[:index] for index in range(count)]

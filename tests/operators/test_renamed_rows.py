@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_happyhorse.exceptions import AmbiguousSubmission, NotAcceptedYet, SubmissionStopped
 from airflow_provider_happyhorse.ledger.objects import LocalObjects, ObjectsUnavailable
+from airflow_provider_happyhorse.operators.sibling_rows import Row
 from tests.emulator_process import EmulatorProcess
 from tests.operators.task_instances import QUICK, Task
 
@@ -37,6 +38,11 @@ def resolve(problem: BaseException, state: str) -> None:
     target = Path(where[1], where[2])
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(json.loads(says[1])))
+
+
+def the_table_is(monkeypatch: pytest.MonkeyPatch, *rows: dict[str, Any]) -> None:
+    now = [Row(row.get("name"), row["prompt"]) for row in rows]
+    monkeypatch.setattr("airflow_provider_happyhorse.operators.renamed_rows.rows_now", lambda *_, **__: now)
 
 
 def test_a_renamed_row_stops_and_names_its_video_which_can_be_gone_on_with(on_path: Tasks, emulator: EmulatorProcess) -> None:
@@ -84,13 +90,50 @@ def test_another_take_of_it_is_another_request(on_path: Tasks, emulator: Emulato
 def test_a_row_that_asks_for_what_another_row_of_the_table_has_is_paid_for(
     on_path: Tasks, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows: list[dict[str, Any]] = [KEETLE, KETTLE]
-    monkeypatch.setattr("airflow_provider_happyhorse.operators.renamed_rows.names_of_rows", lambda *_, **__: {row["name"] for row in rows})
+    the_table_is(monkeypatch, KEETLE, KETTLE)
     first, second = on_path(prompt=None, map_index=0), on_path(prompt=None, map_index=1)
     first.run(request=KEETLE)
     clear(first, second)
     assert second.run(request=KETTLE)["generation_id"] != first.run(request=KEETLE)["generation_id"]
     assert emulator.charged() == 2
+
+
+def test_rows_that_are_numbered_anew_stop_for_what_another_number_has_paid_for(
+    on_path: Tasks, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that count the rows go with the place, and a row on top gives each another request."""
+
+    def numbered(*prompts: str) -> list[dict[str, Any]]:
+        return [{"name": f"scene-{at}", "prompt": prompt} for at, prompt in enumerate(prompts)]
+
+    rows = [on_path(prompt=None, map_index=at) for at in range(3)]
+    paid = [row.run(request=asked)["generation_id"] for row, asked in zip(rows, numbered(QUICK, TEAPOT), strict=False)]
+    clear(*rows)
+    table = numbered("a new one [emulator: render_seconds=0.05]", QUICK, TEAPOT)
+    the_table_is(monkeypatch, *table)
+    rows[0].run(request=table[0])
+    for row, asked, generation_id in zip(rows[1:], table[1:], paid, strict=True):
+        with pytest.raises(SubmissionStopped, match=f"as {generation_id} .* that row asks for something else now") as stopped:
+            row.run(request=asked)
+        resolve(stopped.value, "submitted")
+        clear(row)
+        assert row.run(request=asked)["generation_id"] == generation_id
+    assert emulator.charged() == 3
+
+
+@pytest.mark.parametrize("name", [None, "v"], ids=["no name is known", "the names are"])
+def test_one_more_of_the_same_is_paid_for(
+    on_path: Tasks, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    """Variants of one prompt, of which the last was not submitted the first time."""
+    rows = [on_path(prompt=None, map_index=at) for at in range(3)]
+    asked = [{"prompt": QUICK, **({"name": f"{name}{at}"} if name else {})} for at in range(3)]
+    for row, one in list(zip(rows, asked, strict=True))[:2]:
+        row.run(request=one)
+    clear(*rows)
+    the_table_is(monkeypatch, *asked)
+    assert len({row.run(request=one)["generation_id"] for row, one in zip(rows, asked, strict=True)}) == 3
+    assert emulator.charged() == 3
 
 
 def test_rows_that_got_their_first_names_and_moved_at_once_are_not_paid_for_again(on_path: Tasks, emulator: EmulatorProcess) -> None:
