@@ -14,6 +14,9 @@ SHARE = 0.97
 LEAST_SHARE = 0.1
 #: Share of the limit that the pace gains per minute while nothing speaks against it; less from this part of the pace on that was refused.
 GAIN, GAIN_NEAR, NEAR = 0.05, 0.002, 0.7
+#: Share of the limit that it gains per minute after a refusal that says nothing of our part of the limit, up to where it was. One says
+#: something where at least this part of our pace was really spent in the minute before.
+GAIN_BACK, REALLY = 1.0, 0.25
 #: Share of the limit that a client begins with where headers tell, and after how many seconds of them whoever shares the key would have
 #: been seen.
 BEGINNING, FIRST_LOOK = 0.5, 20.0
@@ -51,6 +54,8 @@ class Budget:
         self._slowed_at = -WINDOW
         #: The pace at which a request was refused last, and when.
         self._refused_at, self._refused_when = math.inf, -math.inf
+        #: The pace before a refusal that told nothing of our part of the limit.
+        self._back_to = 0.0
 
     @property
     def seconds_per_request(self) -> float:
@@ -106,12 +111,18 @@ class Budget:
         wait = WINDOW / 2 if retry_after is None else min(max(1.0, retry_after), LONGEST_PAUSE)
         self._paused_until = max(self._paused_until, now + wait + random * JITTER)
         self.window.refused(now=now)
-        # All together have spent the limit, and no more than this of it was ours.
+        self._adapted_at = self._paused_until  # while everything pauses, nothing shows that there is room
         ours = min(self._pace, self.window.sent_since(now - WINDOW))
-        if now >= self._slowed_at + PATIENCE:
-            self._refused_at = ours
-        self._refused_when = now
-        self._slow(min(HALVED, SLOWED * ours / self._pace), now=now)
+        if ours >= REALLY * self._pace and not self.window.in_batch(now=now):
+            # All together have spent the limit, and no more than this of it was ours.
+            if now >= self._slowed_at + PATIENCE:
+                self._refused_at, self._back_to = ours, 0.0
+            self._refused_when = now
+            self._slow(min(HALVED, SLOWED * ours / self._pace), now=now)
+        elif now >= self._slowed_at + WINDOW:
+            # We had hardly asked, or a batch was being submitted: it was spent in a burst, which says nothing of our part from now on.
+            self._back_to = max(self._back_to, self._pace)
+            self._slow(HALVED, now=now)
 
     def pause(self, seconds: float, *, now: float) -> None:
         """Make no request for some time, because nothing answers."""
@@ -119,7 +130,7 @@ class Budget:
 
     def _adapt(self, *, now: float) -> None:
         elapsed = 0.0 if self._adapted_at is None else min(WINDOW, max(0.0, now - self._adapted_at))
-        self._adapted_at = now
+        self._adapted_at = now if self._adapted_at is None else max(now, self._adapted_at)
         if now >= self._refused_when + FORGOTTEN:
             self._refused_at = math.inf
         most, others = self.window.limit * SHARE, self.window.others
@@ -129,8 +140,8 @@ class Budget:
         elif others < ALONE and math.isinf(self._refused_at) and now >= self._told_from + FIRST_LOOK:
             self._pace = most
         elif self._pace < room:
-            near = self._pace > NEAR * self._refused_at
-            self._pace += (GAIN_NEAR if near else GAIN) * self.window.limit * elapsed / WINDOW
+            gain = GAIN_NEAR if self._pace > NEAR * self._refused_at else GAIN_BACK if self._pace < self._back_to else GAIN
+            self._pace += gain * self.window.limit * elapsed / WINDOW
         self._pace = min(self._pace, most)
 
     def _slow(self, factor: float, *, now: float) -> None:

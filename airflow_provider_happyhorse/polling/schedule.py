@@ -83,6 +83,8 @@ class Schedule:
             watched = Watched(waiter.generation_id, waiter.kind, waiter.learning_key, begun, dated, waiter.first_delay, first, begun)
             self._watched[waiter.generation_id] = watched
             self._choice.added(watched)
+            if dated:
+                self._budget.window.submitted(begun, now=now)
         watched.not_before = min(watched.not_before, first)
         watched.patience = min(watched.patience, waiter.first_delay)
         watched.waits[token] = wait

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
 
@@ -18,6 +19,11 @@ TELLING = 5
 CAUTION, COMPANY = 300.0, 60.0
 #: Requests by which the count of the key may differ from ours (the reset is told in whole seconds) without anybody else being there.
 TOLERANCE = 2.0
+#: Seconds in which most of what was believed of others fades where answers show less.
+FADING = 20.0
+#: Submissions of what is waited for are counted while they are this part of the limit, and in a batch that goes on for longer than a window
+#: no more than that part of it: whoever is to learn that the limit is higher must ask.
+BATCH, MOST_OF_BATCH = 0.5, 0.9
 #: Seconds after which a number of requests left that never changes is taken for no count, where it is less than this part of the limit.
 NO_COUNT, TOO_FEW = 180.0, 0.5
 #: Seconds by which a ``Date`` header may be late: many servers write it anew once a second. The reset beside it is not late.
@@ -64,10 +70,14 @@ class Window:
         self.limit = limit
         #: Requests per minute that others make with the key, as far as the headers show.
         self.others = 0.0
+        self._looked_at = -math.inf
         #: Seconds until an answer comes, lately.
         self.latency = 0.0
         self._clock = Clock()
         self._sent: deque[float] = deque()
+        #: When what is waited for was submitted, sorted, and since when there has always been such a submission in the last minute.
+        self._submitted: list[float] = []
+        self._submitted_from = -math.inf
         self._told: _Told | None = None
         #: When the request was made whose answer told most lately.
         self.told_for = -math.inf
@@ -85,6 +95,19 @@ class Window:
     def sent_since(self, moment: float) -> int:
         """Return how many requests of ours were made after a moment."""
         return sum(1 for sent in self._sent if sent > moment)
+
+    def submitted(self, moment: float, *, now: float) -> None:
+        """Note the submission of what is waited for now: a request that somebody has made with this key."""
+        if moment <= now - WINDOW:
+            return
+        del self._submitted[: bisect_right(self._submitted, now - WINDOW)]
+        if not self._submitted:
+            self._submitted_from = moment
+        insort(self._submitted, moment)
+
+    def in_batch(self, *, now: float) -> bool:
+        """Say whether a batch of what is waited for now began to be submitted in the last minute."""
+        return self._batch(now=now) > 0 and now < self._submitted_from + WINDOW
 
     def refused(self, *, now: float) -> None:
         """Note a 429: whatever was believed of the window is to be proven again."""
@@ -125,11 +148,18 @@ class Window:
     def left(self, *, now: float) -> float:
         """Return how many requests the key may still make before the reset, as far as we know."""
         if self._told is None:
-            return self.limit - self.sent_since(now - WINDOW)
+            return self.limit - self.sent_since(now - WINDOW) - self._batch(now=now)
         reset = self._clock.latest(self._told.reset_at)
         if now >= reset:
             return self.limit - self.sent_since(reset)
         return self._told.remaining - self.sent_since(self.told_for)
+
+    def _batch(self, *, now: float) -> float:
+        """Return how much of the window a batch of submissions has taken, as far as it is known."""
+        batch = len(self._submitted) - bisect_right(self._submitted, now - WINDOW)
+        if not BATCH * self.limit <= batch <= 2 * self.limit:
+            return 0.0  # of a fixed window's end and the next one's beginning: no more can have been accepted if that is the limit
+        return batch if now < self._submitted_from + WINDOW else min(batch, MOST_OF_BATCH * self.limit)
 
     def reset(self, *, now: float) -> tuple[float, float] | None:
         """Return between which two times here the window resets, None when no running window is known."""
@@ -148,8 +178,11 @@ class Window:
             extra = 0.0
         else:
             self._careful_until = max(self._careful_until, now + COMPANY)
-        seen = extra / max(elapsed, WINDOW / 4) * WINDOW
-        self.others += (seen - self.others) * (0.2 if seen > self.others else 0.05)
+        seen = min(self.limit, extra / max(elapsed, WINDOW / 4) * WINDOW)
+        # A burst is over when a window shows nothing of it, however few answers of ours say so; one that has just begun shows nothing yet.
+        less = 1 - math.exp(-min(elapsed, now - self._looked_at) / FADING)
+        self._looked_at = now
+        self.others += (seen - self.others) * (0.2 if seen > self.others else less)
 
     def _see_kind(self, before: _Told, told: _Told, *, sent_at: float) -> None:
         """Take each reset for a proof or a contradiction: a fixed window keeps its reset, and then gives everything back at once."""

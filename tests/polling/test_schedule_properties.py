@@ -199,7 +199,7 @@ class TestThePace:
 class TestStarvation:
     def test_requests_that_hang_leave_half_of_those_under_way_to_others(self) -> None:
         """One of five generations is such that every request about it takes a minute and brings nothing."""
-        schedule, now = client(count=100), 1010.0
+        schedule, now = client(count=100, begin=900.0), 1010.0
         under_way: list[tuple[float, AskOne]] = []
         asked: dict[str, list[float]] = {}
         while now < 1610:
