@@ -101,7 +101,8 @@ class Judge:
                 by_whom = decision.named or decision.asked.same_request(by.asked)
                 if by.index in self.cleared and not by_whom and AIRFLOW_V_3_3_PLUS:
                     self.complaints.append(f"{by} was cleared, asks for {by.asked}, and goes on with {decision}")
-                self.cleared.discard(by.index)
+                if not by.stale:
+                    self.cleared.discard(by.index)
                 if "ambiguous_submit" in by.asked.words:
                     # The author says that a doubt does not matter, and goes on with something else.
                     self._settle(one for one in self.decisions if one.open and by.world.clip(by) == one.clip)
@@ -127,7 +128,7 @@ class Judge:
             self.complaints.append(f"{by} sends without a decision of its own that was stored before")
             return
         decision.sent, decision.job = True, job
-        if job:
+        if job and not by.stale:
             self.cleared.discard(by.index)
 
     def _why_not(self, by: Try) -> str:
