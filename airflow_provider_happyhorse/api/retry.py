@@ -18,7 +18,8 @@ FIRST_TURN, LONGEST_TURN = 5.0, 60.0
 SPREAD = 5.0
 #: Seconds without a question after a 429 that does not say for how long: half of the documented window.
 UNTOLD_PAUSE = 30.0
-#: Seconds after which somebody asks again, however long a refusal says: one wrong header must not stop all who wait for what is paid for.
+#: Seconds after which somebody asks again, however long a refusal says: one wrong header must neither stop all who wait for what is paid
+#: for, nor fail a submission that has an hour to go.
 LONGEST_PAUSE = 600.0
 #: Part of a window that those who only ask leave to submissions.
 LEFT_TO_SUBMISSIONS = 0.05
@@ -57,8 +58,8 @@ def delay_before_turn(error: RateLimited, *, refusals: int, random: float) -> fl
     doubling = 2.0 ** min(refusals - 1, 10)
     if error.retry_after is None:
         return min(FIRST_TURN * doubling, LONGEST_TURN) + random * SPREAD
-    # "In 0 s", again and again, is no way to wait.
-    return max(error.retry_after, min(doubling, LONGEST_TURN)) + random * SPREAD
+    # "In 0 s", again and again, is no way to wait; nor is "in two hours" once.
+    return max(min(error.retry_after, LONGEST_PAUSE), min(doubling, LONGEST_TURN)) + random * SPREAD
 
 
 def pause_asked_for(answer: RateLimited | RateLimit | None, *, now: float, random: float) -> float:

@@ -7,7 +7,14 @@ import pytest
 from airflow_provider_happyhorse.api import errors
 from airflow_provider_happyhorse.api.errors import ServiceError
 from airflow_provider_happyhorse.api.generation import RateLimit
-from airflow_provider_happyhorse.api.retry import ATTEMPTS, LONGEST_DELAY, LONGEST_RATE_LIMIT_DELAY, delay_before_retry, pause_asked_for
+from airflow_provider_happyhorse.api.retry import (
+    ATTEMPTS,
+    LONGEST_DELAY,
+    LONGEST_RATE_LIMIT_DELAY,
+    delay_before_retry,
+    delay_before_turn,
+    pause_asked_for,
+)
 
 ENDINGS: dict[str, ServiceError] = {
     "unreachable": errors.Unreachable("refused"),
@@ -112,3 +119,21 @@ def test_a_wait_of_a_whole_window_is_kept_and_a_longer_one_given_up() -> None:
 )
 def test_who_only_asks_stays_away_as_long_as_it_is_told(answer: errors.RateLimited | RateLimit | None, least: float, most: float) -> None:
     assert [pause_asked_for(answer, now=1000.0, random=random) for random in (0.0, 1.0)] == [least, most]
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "refusals", "least", "most"),
+    [
+        (None, 1, 5, 10),
+        (None, 3, 20, 25),
+        (None, 99, 60, 65),
+        (0, 1, 1, 6),
+        (0, 99, 60, 65),
+        (300, 1, 300, 305),
+        (5000, 1, 600, 605),
+        (1e12, 99, 600, 605),
+    ],
+)
+def test_a_refused_submission_comes_back_within_ten_minutes(retry_after: float | None, refusals: int, least: float, most: float) -> None:
+    refused = errors.RateLimited("429", retry_after=retry_after)
+    assert [delay_before_turn(refused, refusals=refusals, random=random) for random in (0.0, 1.0)] == [least, most]

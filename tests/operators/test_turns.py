@@ -99,6 +99,15 @@ class TestARefusalForLong:
         assert again.value.trigger.asked == first.trigger.asked
         assert emulator.charged() == 0
 
+    def test_one_that_says_days_does_not_end_it_at_once(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+        emulator.fault("rate_limited", method="POST", seconds=100_000)
+        running, before = task(), time.time()
+        deferred = running.deferred()
+        assert before + 599 <= deferred.trigger.not_before <= time.time() + 606
+        running.arguments |= {"deferrable": False}
+        assert resume(running, deferred, DUE)["state"] == "succeeded"
+        assert emulator.charged() == 1
+
     def test_ends_when_its_turn_does_not_come_and_a_retry_submits(self, task: Callable[..., Task], emulator: EmulatorProcess) -> None:
         emulator.fault("rate_limited", method="POST", seconds=300)
         running = task()
