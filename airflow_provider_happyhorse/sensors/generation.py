@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_happyhorse.api.errors import Rejected
+from airflow_provider_happyhorse.api.errors import Rejected, Unauthorized
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationUnreachable, InvalidArguments
 from airflow_provider_happyhorse.links import HappyHorseVideoLink
 from airflow_provider_happyhorse.operators.literals import is_literal
 from airflow_provider_happyhorse.operators.waiting import (
+    Look,
     backstop,
     deferrable_by_default,
     end_of_wait,
@@ -101,16 +102,26 @@ class HappyHorseGenerationSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once; a request without a usable answer says nothing about the generation, unless it is the service's own refusal."""
-        reference, hook = self._reference(), self._hook()
-        known = self._known(reference, hook)
+        reference = self._reference()
         try:
-            looked = look_once(hook, reference.generation_id, known=known, log=self.log, refusals=True)
+            looked = self._look(reference)
         except Rejected as error:
             raise GenerationUnreachable(f"{reference.generation_id}: the service refuses to tell ({error})") from error
         self._pause = looked.pause
         return PokeReturnValue(
             is_done=looked.event is not None, xcom_value=self.execute_complete(context, looked.event) if looked.event else None
         )
+
+    def _look(self, reference: Reference) -> Look:
+        """Ask; after a 401 once more with the connection as it is by then, as the other waits do: the key may just have been renewed."""
+        hook = self._hook()
+        try:
+            return look_once(hook, reference.generation_id, known=self._known(reference, hook), log=self.log, refusals=True)
+        except Unauthorized as error:
+            self.log.info("the service refuses the API key (%s); reading the connection again", error)
+        hook.get_conn().close()
+        hook = self._hook()
+        return look_once(hook, reference.generation_id, known=self._known(reference, hook), log=self.log, refusals=True)
 
     def _get_next_poke_interval(self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int) -> float:
         """Return the seconds to the next poke, in both modes: the author's interval, or longer where the service asks for it.

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_happyhorse.exceptions import GenerationFailed, GenerationTimeout, GenerationUnreachable, InvalidArguments
 from airflow_provider_happyhorse.results import new_result
+from airflow_provider_happyhorse.sensors import generation
 from airflow_provider_happyhorse.sensors.generation import HappyHorseGenerationSensor
 from tests.emulator_process import EmulatorProcess
 from tests.operators.task_instances import Task, event_of
@@ -149,10 +150,38 @@ class TestPoking:
         with pytest.raises(AirflowSensorTimeout):
             sensor(generation=generation_id, deferrable=False, timeout=0.5).run()
 
-    def test_a_revoked_key_is_not_poked_for_ever(self, sensor: Callable[..., Task], connect: Callable[..., str]) -> None:
+    def test_a_revoked_key_is_not_poked_for_ever(
+        self, sensor: Callable[..., Task], connect: Callable[..., str], emulator: EmulatorProcess
+    ) -> None:
         connect(key="sk-old")
         with pytest.raises(GenerationUnreachable, match="401"):
             sensor(generation="v1", deferrable=False).run()
+        assert len(emulator.requests()) == 2
+
+    @pytest.mark.parametrize("mode", ["poke", "reschedule"])
+    def test_a_key_that_is_renewed_while_it_pokes_is_read_again(
+        self,
+        sensor: Callable[..., Task],
+        connect: Callable[..., str],
+        emulator: EmulatorProcess,
+        monkeypatch: pytest.MonkeyPatch,
+        mode: str,
+    ) -> None:
+        (generation_id,) = emulator.seed(render_seconds=0)
+        connect(key="sk-old")
+        real = generation.look_once
+
+        def renewed_after(*arguments: Any, **given: Any) -> Any:
+            try:
+                return real(*arguments, **given)
+            finally:
+                connect(key=emulator.key)
+
+        monkeypatch.setattr(generation, "look_once", renewed_after)
+        task = sensor(generation=generation_id, deferrable=False, mode=mode)
+        task.ti.get_first_reschedule_date = lambda context: None
+        assert task.run()["state"] == "succeeded"
+        assert [request["status"] for request in emulator.requests()] == [401, 200]
 
     def test_a_failure_stops_the_retries(self, sensor: Callable[..., Task], emulator: EmulatorProcess) -> None:
         (generation_id,) = emulator.seed(render_seconds=0, failure="Content policy")
