@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from airflow_provider_happyhorse.api.errors import Rejected, ServiceError, Unsupported
+from airflow_provider_happyhorse.api.errors import Rejected, ServiceError, Unauthorized, Unsupported
 from airflow_provider_happyhorse.api.generation import Generation
 from airflow_provider_happyhorse.polling.budget import Budget
 from airflow_provider_happyhorse.polling.holding import SIDE_BY_SIDE, SWEEP_GAP, Holder
@@ -28,8 +28,8 @@ LEAST_IDLE = 0.05
 PROBE_SECONDS = 60.0
 #: and when that long an unnoticed waiting would end if it were fresh after all: endings are what tells.
 PROBE_WORTH = 2.0
-#: Seconds in which the list is not asked for, after it was refused and after another error.
-LIST_REFUSED, LIST_FAILED = 3600.0, 60.0
+#: Seconds in which the list is not asked for, after it was refused, after it was refused to this key, and after another error.
+LIST_REFUSED, LIST_FORBIDDEN, LIST_FAILED = 3600.0, 300.0, 60.0
 
 
 class Choice:
@@ -106,9 +106,14 @@ class Choice:
 
     def list_failed(self, error: ServiceError, *, now: float) -> None:
         """Leave the list alone for some time; a service that refuses it is not asked again soon."""
-        self._list_not_before = max(
-            self._list_not_before, now + (LIST_REFUSED if isinstance(error, (Rejected, Unsupported)) else LIST_FAILED)
-        )
+        seconds = LIST_FAILED
+        if isinstance(error, (Rejected, Unsupported)):
+            seconds = LIST_FORBIDDEN if isinstance(error, Unauthorized) else LIST_REFUSED
+        self._list_not_before = max(self._list_not_before, now + seconds)
+
+    def list_again(self) -> None:
+        """Ask for the list again, if there is one: with another key it may not be refused."""
+        self._list_not_before = -math.inf if self._list_rows else math.inf
 
     def _row(self, watched: Watched, generation: Generation, now: float) -> float | None:
         since, belief = max(watched.seen, watched.listed) - watched.begun, self.renders.of(watched.key)

@@ -118,7 +118,7 @@ class Schedule:
             for watched in self._watched.values()
             if now >= watched.end_time and watched.under_way is None
             for token, wait in watched.waits.items()
-            if now >= wait.end_time and (watched.answered >= wait.end_time - RECENT or now >= wait.owed_from + grace)
+            if now >= wait.end_time and (watched.told >= wait.end_time - RECENT or now >= wait.owed_from + grace)
         ]
         return tuple(self._tell([(token, wait.timeout(now=now)) for token, wait in over]))
 
@@ -171,7 +171,7 @@ class Schedule:
     def on_error(self, ask: AskOne | AskList, error: ServiceError, *, now: float, random: float, rate: RateLimit | None = None) -> Heard:
         """Take in a request that brought no usable answer. It never means that a generation has failed."""
         self._back(ask, rate, now=now)
-        if isinstance(error, Unauthorized):
+        if isinstance(error, Unauthorized) and (isinstance(ask, AskOne) or ask.sent_at <= self._renewed_at):
             return self._on_refused_key(ask, error, now=now)
         if isinstance(error, RateLimited):
             self._budget.refused(error.retry_after, now=now, random=random)
@@ -188,25 +188,31 @@ class Schedule:
         if watched is None:
             return Heard()
         watched.hung = now >= ask.sent_at + HUNG
-        steps = [(token, wait.on_error(error, now=now, random=random)) for token, wait in watched.waits.items()]
+        steps = [(token, wait.on_error(error, now=now, random=random, grace=GRACE)) for token, wait in watched.waits.items()]
         if not isinstance(error, RateLimited):
             watched.not_before = now + min((step.after for _, step in steps if isinstance(step, Ask)), default=0.0)
         return Heard(tuple(self._tell(steps)))
 
     def _on_refused_key(self, ask: AskOne | AskList, error: Unauthorized, *, now: float) -> Heard:
-        """Have the connection looked up again once; a key that is refused after that ends every wait."""
+        """Have the connection looked up again once; a key that is refused after that ends every wait.
+
+        Only a question about a generation says that of the key: one may be allowed to ask for a video, and not to list.
+        """
         if ask.sent_at <= self._renewed_at:
             return Heard()  # it carried the old key
         if self._key_refused:
             waits = [(token, wait) for watched in self._watched.values() for token, wait in watched.waits.items()]
             return Heard(tuple(self._tell([(token, wait.key_refused(error)) for token, wait in waits])))
         self._key_refused, self._renewed_at = True, now
+        self._choice.list_again()
         tokens = list(self._watched[ask.generation_id].waits if isinstance(ask, AskOne) and ask.generation_id in self._watched else ())
         notice = Ask(0.0, f"the service refuses the API key ({error}); reading the connection again")
         return Heard(tuple(Told(token, notice) for token in tokens), renew_connection=True)
 
     def _answered(self, ask: AskOne | AskList, rate: RateLimit | None, *, now: float) -> None:
         self._back(ask, rate, now=now)
+        if isinstance(ask, AskOne) and ask.generation_id in self._watched:
+            self._watched[ask.generation_id].told = now
         self._key_refused = False
         self._unanswered = 0
         self._answered_at = now

@@ -104,8 +104,11 @@ class Wait:
         interval = min(max(self._pace, age / 10), self._pace * LONGEST_INTERVAL)
         return Ask(self._until_deadline(interval * (0.9 + 0.2 * random), now), notice)
 
-    def on_error(self, error: ServiceError, *, now: float, random: float) -> Ask | Ended:
-        """Return what a request without a usable answer means. It never means that the generation has failed."""
+    def on_error(self, error: ServiceError, *, now: float, random: float, grace: float = 0.0) -> Ask | Ended:
+        """Return what a request without a usable answer means. It never means that the generation has failed.
+
+        :param grace: seconds after the deadline in which the request that is owed may be tried again.
+        """
         self._trouble = error
         if isinstance(error, Unauthorized):
             if self._key_refused:
@@ -120,15 +123,17 @@ class Wait:
                 return Ended("error", f"the service does not know {self.generation_id} ({error})", self._last)
         if isinstance(error, Rejected) and not isinstance(error, NotFound):
             return Ended("error", f"the service refuses to tell about {self.generation_id} ({error})", self._last)
-        if now >= self.end_time:
-            return self.timeout(now=now)
         self._errors_in_a_row += 1
         # Capped before the power is taken: an outage of a thousand errors in a row would overflow, and end the wait.
         backoff = self._pace * min(2.0 ** min(self._errors_in_a_row - 1, 10), LONGEST_BACKOFF)
         asked = error.retry_after if isinstance(error, (RateLimited, ServiceFault)) else None
         # "Try again in 0 s" comes from windows that have just been reset; asking at once would meet the next refusal.
         delay = backoff if asked is None else max(min(asked, LONGEST_PAUSE), self._pace) + random * self._pace
+        if now >= self.end_time and now + delay >= self.owed_from + grace:
+            return self.timeout(now=now)
         notice = f"no answer about {self.generation_id} ({error}); still waiting" if self._errors_in_a_row == 1 else ""
+        if now >= self.end_time:
+            return Ask(delay, notice)
         return Ask(self._until_deadline(delay, now), notice)
 
     def _until_deadline(self, delay: float, now: float) -> float:

@@ -37,7 +37,8 @@ class Watched:
     :param not_before: before this it is not asked about, unless a deadline is over.
     :param seen: when a single request last found it running, else ``begun``.
     :param listed: the same of the list.
-    :param answered: when the last single answer came.
+    :param answered: when the last single request came back, with an answer or without.
+    :param told: when the last single answer came.
     :param ended: the list says it has ended, without what is needed: one request is owed.
     :param under_way: when the request about it was made that has not come back, None without one.
     :param hung: the last request about it was under way for long, and brought nothing.
@@ -53,6 +54,7 @@ class Watched:
     seen: float
     listed: float = -math.inf
     answered: float = -math.inf
+    told: float = -math.inf
     end_time: float = math.inf
     ended: bool = False
     under_way: float | None = None
@@ -126,8 +128,9 @@ def rank(
     again = math.inf
     for number, watched in enumerate(everybody):
         owed = watched.ended or now >= watched.end_time
-        if now < watched.not_before and not owed:
-            again = min(again, watched.not_before, watched.end_time)
+        # Whom the last request at a deadline brought nothing about waits as long for the next as after any other.
+        if now < watched.not_before and not (watched.ended or now >= watched.end_time > watched.answered):
+            again = min(again, watched.not_before, watched.end_time if now < watched.end_time else math.inf)
             continue
         if_fresh = worth_to_list(watched, renders, now)
         if places is not None and watched.kind == "video" and (page := places.page(watched.generation_id, now=now)):

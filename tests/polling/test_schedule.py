@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_happyhorse.api.errors import NotFound, PaidAccessRequired, RateLimited, ServiceFault, Unauthorized, Unreachable
+from airflow_provider_happyhorse.api.errors import (
+    Ambiguous,
+    NotFound,
+    PaidAccessRequired,
+    RateLimited,
+    ServiceFault,
+    Unauthorized,
+    Unreachable,
+)
 from airflow_provider_happyhorse.api.generation import RateLimit
 from airflow_provider_happyhorse.api.models import Generation, GenerationState
 from airflow_provider_happyhorse.polling.schedule import GRACE, Schedule
@@ -161,6 +169,36 @@ class TestDeadlines:
         ask, now = ask_about(schedule, now=START)
         assert endings(schedule.on_answer(ask, done(), now=now, random=0.5)) == {"v1": "success"}
 
+    @pytest.mark.parametrize("error", [ServiceFault("x", status=503), Ambiguous("reset"), RateLimited("x", retry_after=1.0)], ids=repr)
+    @pytest.mark.parametrize("back", [-4.0, -1.0, 0.0, 0.5])
+    def test_an_error_about_then_is_not_the_answer_that_is_owed(self, back: float, error: Any) -> None:
+        """The video is ready."""
+        schedule = schedule_of("v1", end_time=START + 100)
+        ask, now = next_ask(schedule, now=START)
+        while now < START + 94:
+            schedule.on_answer(ask, running(), now=now, random=0.5)
+            ask, now = next_ask(schedule, now=now)
+        assert endings(schedule.on_error(ask, error, now=START + 100 + back, random=0.5)) == {}
+        assert schedule.overdue(now=START + 100.5) == ()
+        ask, now = ask_about(schedule, now=START + 100.5)
+        assert now < START + 100 + GRACE
+        assert endings(schedule.on_answer(ask, done(), now=now, random=0.5)) == {"v1": "success"}
+
+    def test_who_has_never_an_answer_is_asked_about_a_few_times_more_only(self) -> None:
+        schedule, now, asked, ended = schedule_of("v1", "other", end_time=START + 100), START, 0, {}
+        schedule.add("long", waiter("long"), now=START)
+        while "v1" not in ended:
+            ended |= endings(schedule.overdue(now=now))
+            step = schedule.next(now=now, random=0.5)
+            if isinstance(step, AskOne) and step.generation_id == "v1":
+                ended |= endings(schedule.on_error(step, ServiceFault("x", status=500), now=now, random=0.5))
+                asked += now >= START + 100
+            elif isinstance(step, AskOne):
+                schedule.on_answer(step, running(step.generation_id), now=now, random=0.5)
+            now += 0.5
+        assert now <= START + 100 + GRACE + 1
+        assert 1 <= asked <= 6
+
 
 class TestErrors:
     @pytest.mark.parametrize("error", [NotFound("x", status=404), PaidAccessRequired("x", status=403)], ids=repr)
@@ -250,3 +288,37 @@ class TestTheKey:
             assert schedule.on_error(ask, self.refused, now=now, random=0.5).renew_connection
             ask, now = ask_about(schedule, now=now + 1)
             schedule.on_answer(ask, running(), now=now, random=0.5)
+
+    def test_that_may_not_list_ends_no_wait(self) -> None:
+        schedule = Schedule(list_rows=50)
+        for number in range(100):
+            schedule.add(number, waiter(f"v{number}"), now=START)
+        now, lists, ended = START, 0, {}
+        while len(ended) < 100:
+            ask, now = next_ask(schedule, now=now)
+            if isinstance(ask, AskList):
+                lists += 1
+                heard = schedule.on_error(ask, self.refused, now=now, random=0.5)
+            else:
+                heard = schedule.on_answer(ask, done(ask.generation_id), now=now, random=0.5)
+            assert not heard.renew_connection
+            ended |= endings(heard)
+        assert set(ended.values()) == {"success"}
+        assert lists == 1
+
+    def test_that_was_rotated_may_list_again_at_once(self) -> None:
+        schedule = Schedule(list_rows=50)
+        for number in range(100):
+            schedule.add(number, waiter(f"v{number}"), now=START)
+        now, renewed, lists = START, False, 0
+        while now < START + 300:
+            ask, now = next_ask(schedule, now=now)
+            if not renewed:
+                renewed = schedule.on_error(ask, self.refused, now=now, random=0.5).renew_connection
+                now += 0.1
+            elif isinstance(ask, AskOne):
+                schedule.on_answer(ask, running(ask.generation_id), now=now, random=0.5)
+            else:
+                lists += 1
+                schedule.on_list(ask, [running(f"v{number}") for number in range(99, 49, -1)], now=now, random=0.5)
+        assert lists > 1
