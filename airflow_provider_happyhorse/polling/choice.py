@@ -12,7 +12,7 @@ from airflow_provider_happyhorse.polling.holding import SIDE_BY_SIDE, SWEEP_GAP,
 from airflow_provider_happyhorse.polling.lists import Freshness, Places
 from airflow_provider_happyhorse.polling.render_times import RenderTimes
 from airflow_provider_happyhorse.polling.steps import AskList, AskOne, Idle
-from airflow_provider_happyhorse.polling.watched import BELIEVED, FIRST, STARVING_ROUNDS, STARVING_SECONDS, Ranking, Watched, rank, worth
+from airflow_provider_happyhorse.polling.watched import BELIEVED, FIRST, OWED, Ranking, Watched, rank, starving_after, worth
 
 #: Seconds of unnoticed waiting that a request must be expected to end: a three minutes' render is not asked about in its first seconds.
 LEAST_WORTH = 0.01
@@ -51,6 +51,8 @@ class Choice:
         self._list_not_before = -math.inf if list_rows else math.inf
         self._ranking = Ranking(-math.inf, [], {})
         self._sent_at = self._listed_at = -math.inf
+        #: The last request was one that was owed: now a page may go before the next of those, which it may answer too.
+        self._owed_had_one = False
         self._holder = Holder(budget.window, self.renders)
 
     def added(self, watched: Watched) -> None:
@@ -67,6 +69,7 @@ class Choice:
         step = self._next(now)
         if not isinstance(step, Idle):
             self._sent_at = now
+            self._owed_had_one = isinstance(step, AskOne) and now >= self._watched[step.generation_id].end_time
             if isinstance(step, AskList):
                 self._pages_under_way.add(step.page)
                 self._listed_at = now
@@ -152,7 +155,8 @@ class Choice:
         best, value = self._best(now)
         if lists:
             page, page_value = self._page()
-            if page_value * self.freshness.probability > max(value, LEAST_WORTH):
+            before = 0.0 if value >= OWED and self._owed_had_one else value
+            if page_value * self.freshness.probability > max(before, LEAST_WORTH):
                 return self._list(page, now)
         if best is None or value < LEAST_WORTH:
             best = self._spare()
@@ -221,7 +225,7 @@ class Choice:
         return None, 0.0
 
     def _rank(self, now: float) -> None:
-        starving = max(STARVING_SECONDS, STARVING_ROUNDS * len(self._watched) * self._budget.seconds_per_request)
+        starving = starving_after(len(self._watched), self._budget.seconds_per_request)
         places = self._places if now >= self._list_not_before else None
         self._ranking = rank(
             self._watched.values(),

@@ -118,9 +118,13 @@ class Schedule:
             for watched in self._watched.values()
             if now >= watched.end_time and watched.under_way is None
             for token, wait in watched.waits.items()
-            if now >= wait.end_time and (watched.told >= wait.end_time - RECENT or now >= wait.owed_from + grace)
+            if now >= wait.end_time and (self._last_told(watched) >= wait.end_time - RECENT or now >= wait.owed_from + grace)
         ]
         return tuple(self._tell([(token, wait.timeout(now=now)) for token, wait in over]))
+
+    def _last_told(self, watched: Watched) -> float:
+        """Return when it was last seen running; the rows of a list that has proven itself are as good as an answer."""
+        return max(watched.told, watched.listed) if self.list_is_fresh and not watched.ended else watched.told
 
     def next(self, *, now: float, random: float) -> AskOne | AskList | Idle:
         """Return what to do now. An ask is counted as made.
@@ -166,6 +170,9 @@ class Schedule:
             elif generation.state.ended:
                 steps = [(token, wait.on_answer(generation, now=now, random=random)) for token, wait in watched.waits.items()]
                 told += self._tell(steps, lag)
+            elif self.list_is_fresh:
+                for wait in watched.waits.values():
+                    wait.listed(generation)
         return Heard(tuple(told))
 
     def on_error(self, ask: AskOne | AskList, error: ServiceError, *, now: float, random: float, rate: RateLimit | None = None) -> Heard:

@@ -136,6 +136,10 @@ class Wait:
             return Ask(delay, notice)
         return Ask(self._until_deadline(delay, now), notice)
 
+    def listed(self, generation: Generation) -> None:
+        """Note what a list that knows says of a generation that has not ended: a timeout says it."""
+        self._last = generation
+
     def _until_deadline(self, delay: float, now: float) -> float:
         """Return the delay, cut so that the last request is made at the deadline and not after it."""
         return max(0.0, min(delay, self.end_time - now))

@@ -17,8 +17,8 @@ from airflow_provider_happyhorse.polling.wait import Wait
 LEAST_SECONDS_BETWEEN, LEAST_AT_ALL = 2.0, 0.1
 #: Whoever has not been asked about for so many rounds of everybody, and so many seconds, goes first.
 STARVING_ROUNDS, STARVING_SECONDS = 3.0, 120.0
-#: Worth that goes before all learned ones.
-FIRST = 1e9
+#: Worth that goes before all learned ones, and that of who is owed a request.
+FIRST, OWED = 1e9, 2e9
 #: Generations that are kept in order; more are not asked about before the order is old.
 RANKED = 64
 #: A belief in the list's freshness beyond which the other possibility is not worth calculating.
@@ -106,6 +106,11 @@ def worth_to_list(watched: Watched, renders: RenderTimes, now: float) -> float:
     return renders.of(watched.key).unnoticed(max(watched.seen, watched.listed) - watched.begun, now - watched.begun)
 
 
+def starving_after(count: int, seconds_per_request: float) -> float:
+    """Return the seconds without a request after which one of so many goes first."""
+    return max(STARVING_SECONDS, STARVING_ROUNDS * count * seconds_per_request)
+
+
 def rank(
     everybody: Iterable[Watched],
     renders: RenderTimes,
@@ -147,7 +152,7 @@ def rank(
             again = min(again, told + watched.patience)
         again = min(again, max(watched.end_time, now))
         last = max(watched.seen, told)
-        first = 2 * FIRST if owed else FIRST if now - last >= starving else 0.0
+        first = OWED if owed else FIRST if now - last >= starving else 0.0
         value = first + (now - last) if first else believed(watched, renders, if_fresh, fresh, now)
         singles.append((value, -number, watched))
     best, unasked = heapq.nlargest(RANKED, singles), heapq.nlargest(RANKED, spare)

@@ -196,6 +196,40 @@ class TestThePace:
         assert len(made) > 280
 
 
+def test_many_who_give_up_at_one_moment_keep_a_fresh_list_from_nobody() -> None:
+    schedule, random = Schedule(list_rows=50), Random(1)
+    run(schedule, Service(videos=burst(Random(1), count=60)), random=Random(1))
+    assert schedule.list_is_fresh
+    begin, ends = 2000.0, {f"w{number:03}": 2320.0 + 5 * number for number in range(30)}
+    names = [*(f"v{number:03}" for number in range(300)), *ends]
+    for name in names:
+        end_time = begin + (300 if name not in ends else 9000)
+        schedule.add(name, Waiter(generation_id=name, end_time=end_time, submitted_at=begin), now=begin)
+    now, lags, given_up = begin, {}, {}
+    while (len(lags) < 30 or len(given_up) < 300) and now < begin + 3000:
+        told = list(schedule.overdue(now=now))
+        step = schedule.next(now=now, random=random.random())
+
+        def seen(name: str, at: float = now) -> Generation:
+            over = at >= ends.get(name, math.inf)
+            return Generation(name, SUCCEEDED if over else IN_PROGRESS, "x", ("https://cdn.example/v",) if over else ())
+
+        if isinstance(step, AskOne):
+            told += schedule.on_answer(step, seen(step.generation_id), now=now, random=0.5).told
+        elif isinstance(step, AskList):
+            rows = names[::-1][(step.page - 1) * 50 : step.page * 50]
+            told += schedule.on_list(step, [seen(name) for name in rows], now=now, random=0.5).told
+        for each in told:
+            if isinstance(each.step, Ended) and each.step.ending == "success":
+                lags[str(each.token)] = now - ends[str(each.token)]
+            elif isinstance(each.step, Ended):
+                assert "last seen 'x'" in each.step.message
+                given_up[str(each.token)] = now - begin - 300
+        now += 0.25
+    assert sum(lags.values()) / 30 < 15
+    assert max(given_up.values()) < 120
+
+
 class TestStarvation:
     def test_requests_that_hang_leave_half_of_those_under_way_to_others(self) -> None:
         """One of five generations is such that every request about it takes a minute and brings nothing."""
