@@ -276,7 +276,8 @@ def test_refused(task: Callable[..., Task], connect: Callable[..., str], emulato
     assert emulator.charged("sk-sd_poor") == 0
 
 
-def test_not_accepted_for_now(task: Callable[..., Task], emulator: EmulatorProcess) -> None:
+def test_not_accepted_for_now(task: Callable[..., Task], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__HAPPYHORSE__SUBMIT_TIMEOUT", "60")
     emulator.fault("rate_limited", method="POST", path="/api/v1/generate", seconds=3600, times=None)
     running = task()
     problem = ended(running, emulator, deferred=False)
