@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from io import FileIO
+from queue import SimpleQueue
+from threading import Thread
 from typing import BinaryIO
 
 #: Bytes after which another thread follows what is written. It reads them from the file, which is in memory still: nobody waits for it.
@@ -33,8 +33,13 @@ class Written:
         self._size = 0
         self._hash = hashlib.sha256()
         self._followed = 0  # bytes that are hashed, or will be by what is under way
-        self._helper: ThreadPoolExecutor | None = None
-        self._under_way: deque[Future[None]] = deque()
+        self._helper: Thread | None = None
+        # Neither a lock nor a condition: an exception that a signal raises in the middle of one would leave it locked for ever. To put into
+        # such a queue is one step of the interpreter (https://docs.python.org/3/library/queue.html#queue.SimpleQueue.put).
+        self._tasks: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
+        self._idle: SimpleQueue[None] = SimpleQueue()
+        self._failure: BaseException | None = None
+        self._given_up = False
 
     @property
     def size(self) -> int:
@@ -45,10 +50,10 @@ class Written:
     def sha256(self) -> str:
         """Their SHA-256 in hexadecimal."""
         self._catch_up()
+        self._wait()
         with self._translated():
-            while self._under_way:
-                self._under_way[0].result()  # what has failed stays there, and fails again
-                self._under_way.popleft()
+            if self._failure is not None:
+                raise self._failure
         return self._hash.hexdigest()
 
     def write(self, data: bytes | memoryview, /) -> None:
@@ -59,9 +64,8 @@ class Written:
                 count = os.pwrite(self._file.fileno(), rest, at)
                 rest, at = rest[count:], at + count
             self._size = at
-            while self._under_way and self._under_way[0].done():
-                self._under_way[0].result()
-                self._under_way.popleft()
+            if self._failure is not None:
+                raise self._failure
         if at - self._followed >= STEP:
             self._catch_up()
 
@@ -69,9 +73,27 @@ class Written:
         """Have the other thread hash all that is written."""
         if self._followed < self._size:
             if self._helper is None:
-                self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="publishing")
-            self._under_way.append(self._helper.submit(self._follow, self._followed, self._size))
-            self._followed = self._size
+                self._helper = Thread(target=self._help, name="publishing", daemon=True)
+                self._helper.start()
+            begin, self._followed = self._followed, self._size
+            self._tasks.put((begin, self._size))
+
+    def _help(self) -> None:
+        """Do what is to be done, in the other thread, until it is closed; ``(0, 0)`` asks for a sign that all before it is done."""
+        while (task := self._tasks.get()) is not None:
+            begin, end = task
+            if not end:
+                self._idle.put(None)
+            elif self._failure is None and not self._given_up:
+                try:
+                    self._follow(begin, end)
+                except BaseException as failure:  # noqa: BLE001  whoever writes on, or asks for the hash, raises it
+                    self._failure = failure
+
+    def _wait(self) -> None:
+        if self._helper is not None:
+            self._tasks.put((0, 0))
+            self._idle.get()
 
     def _follow(self, begin: int, end: int) -> None:
         """Hash what has been written from one place to another."""
@@ -85,24 +107,20 @@ class Written:
 
     def restart(self) -> None:
         """Empty the file."""
-        self._forget()
+        self._given_up = True
+        self._wait()
         with self._translated():
             self._file.truncate(0)
         self._size = self._followed = 0
-        self._hash = hashlib.sha256()
+        self._hash, self._failure, self._given_up = hashlib.sha256(), None, False
 
     def close(self) -> None:
-        """End what runs beside; the file is closed by its owner."""
-        self._forget()
+        """End what runs beside, once nothing uses the file any more; the file is closed by its owner."""
+        self._given_up = True
         if self._helper is not None:
-            self._helper.shutdown()
-
-    def _forget(self) -> None:
-        """Wait until nothing uses the file any more, whatever came of it."""
-        while self._under_way:
-            under_way = self._under_way.popleft()
-            if not under_way.cancel():
-                under_way.exception()
+            self._tasks.put(None)
+            if self._helper.is_alive():
+                self._helper.join()
 
     @contextmanager
     def reader(self) -> Iterator[BinaryIO]:
