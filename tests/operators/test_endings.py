@@ -100,6 +100,11 @@ def last_step(tmp_path: Path) -> str:
     return str(json.loads(steps[-1].read_text())["state"]) if steps else ""
 
 
+@pytest.fixture(autouse=True)
+def who_gives_up_is_owed_an_answer_for_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_happyhorse.polling.schedule.GRACE", 0.5)
+
+
 def ended(running: Task, emulator: EmulatorProcess, *, polls_meet: str = "", deferred: bool) -> Exception:
     """Run the next try to its bad end and return that; the log then holds what Airflow would write: the lines and the exception."""
     if polls_meet:
