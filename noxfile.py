@@ -94,6 +94,6 @@ def repair(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False)
 def bench(session: nox.Session) -> None:
     """All figures of docs/performance.md (two hours): `nox -s bench`, or one of them, `-- waiting 10 100`, `-- cost 1000 300`."""
-    every = ["waiting", "10", "100", "1000"], ["cost", "1000", "300"], ["shared_key", "18"], ["wait_lag"]
+    every = ["waiting", "10", "100", "1000"], ["cost", "1000", "300"], ["shared_key", "30"], ["wait_lag"]
     for benchmark, *arguments in [session.posargs] if session.posargs else every:
         session.run(sys.executable, "-m", f"tests.benchmarks.{benchmark}", *arguments)
