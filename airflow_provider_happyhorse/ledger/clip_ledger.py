@@ -102,7 +102,8 @@ class ClipLedger:
             self._own.write(kept)
         except LedgerConflict:
             if sends and self._clip is not None:
-                # Nothing will be sent: under the name, nothing may say that something was about to be.
+                # Nothing will be sent: under the name, nothing may say that something was about to be. Where that cannot be written, the
+                # next try under the name stops, and says that nobody knows; it does not pay.
                 with suppress(LedgerConflict, ObjectsUnavailable):
                     self._clip.write(replace(record, state=RecordState.NOT_SENT, sent={}, detail="another try is at work"))
             raise

@@ -16,8 +16,8 @@ def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping as JSON values, the same in every process and however a table spells it.
 
     Whole numbers are integers (an empty cell elsewhere makes a data frame tell 7 as 7.0), and what is unset in a mapping is left out (a
-    column that was added for other rows). A result of ours is its ``generation_id``: what else is in it is told anew by every try. Of what
-    JSON has no word for, it is the text if that is a stable one, else only the type.
+    column that was added for other rows). A result of ours is what :func:`~airflow_provider_happyhorse.results.identified` leaves of it:
+    the rest is told anew by every try. Of what JSON has no word for, it is the text if that is a stable one, else only the type.
     """
     read: dict[str, Any] = json.loads(json.dumps(_fields(value)))
     return read

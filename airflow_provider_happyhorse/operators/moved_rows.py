@@ -48,7 +48,7 @@ def tell_other_rows(context: Context, ledger: Ledger, record: Record | None, *, 
 
 
 def submitted_as_another(context: Context, attempt: Attempt, *, looks: int, sleep: Callable[[float], object], log: TaskLog) -> Stop | None:
-    """Return why a clip without a record must not be submitted: its row has moved, or was renamed, since its request was.
+    """Return why a clip must not be submitted that has no record of its request: its row has moved, or was renamed, since that was.
 
     :param looks: see :func:`paid_by_another_row`.
     :raises NotAcceptedYet: the ledger does not answer.

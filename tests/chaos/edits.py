@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from tests.chaos.clip import ScenarioClip, Until
@@ -80,88 +81,26 @@ def edited_during_the_post(*rows: Mapping[str, Any]) -> Callable[[ScenarioClip],
 INSERTED, IN_WORKERS = (ON_TOP, KETTLE, CUP), {"rows": [KETTLE, CUP], "deferrable": False}
 # With Airflow's store, rows are their map indexes, and those that have moved stop. A ledger path knows them by their names; the row on top
 # has the index of one that ran, of which Airflow does not say whether it was cleared, and may stop there, too.
-ROW_INSERTED_WHILE_RUNNING = Scenario(
-    "row inserted on top, cleared while running",
-    edited(*INSERTED),
-    edited=True,
-    may_stop=True,
-    asked=3,
-    task=IN_WORKERS,
-)
-PROMPT_FIXED_WHILE_RUNNING = Scenario(
-    "prompt fixed, cleared while running",
-    edited(FIXED),
-    edited=True,
-    may_stop=True,
-    render_seconds=600,
-    asked=2,
-    delivers=1,
-    task={"deferrable": False},
-)
+row_inserted = partial(Scenario, edited=True, may_stop=True, asked=3)
+prompt_fixed = partial(Scenario, edited=True, render_seconds=600, asked=2, delivers=1)
+LOST = "workers killed, cleared before Airflow knows"
+
+ROW_INSERTED_WHILE_RUNNING = row_inserted("row inserted on top, cleared while running", edited(*INSERTED), task=IN_WORKERS)
+PROMPT_FIXED_WHILE_RUNNING = prompt_fixed("prompt fixed, cleared while running", edited(FIXED), may_stop=True, task={"deferrable": False})
 SHORT = [ROW_INSERTED_WHILE_RUNNING]
 LONG = [
-    Scenario(
-        "row inserted on top, workers killed, cleared before Airflow knows",
-        edited(*INSERTED, workers_lost=True),
-        edited=True,
-        may_stop=True,
-        asked=3,
-        task=IN_WORKERS,
-        alone=True,
-    ),
-    Scenario(
-        "row inserted on top, cleared while deferred",
-        edited(*INSERTED, deferred=True),
-        edited=True,
-        may_stop=True,
-        listed=True,
-        asked=3,
-        task={"rows": [KETTLE, CUP]},
+    row_inserted(f"row inserted on top, {LOST}", edited(*INSERTED, workers_lost=True), task=IN_WORKERS, alone=True),
+    row_inserted(
+        "row inserted on top, cleared while deferred", edited(*INSERTED, deferred=True), listed=True, task={"rows": [KETTLE, CUP]}
     ),
     PROMPT_FIXED_WHILE_RUNNING,
-    Scenario(
-        "prompt fixed, cleared during the POST",
-        edited_during_the_post(FIXED),
-        edited=True,
-        may_stop=True,
-        render_seconds=600,
-        asked=2,
-        delivers=1,
-        own_emulator=True,
-    ),
-    Scenario(
-        "prompt fixed, workers killed, cleared before Airflow knows",
-        edited(FIXED, workers_lost=True),
-        edited=True,
-        may_stop=True,
-        render_seconds=600,
-        asked=2,
-        delivers=1,
-        task={"deferrable": False},
-        alone=True,
-    ),
-    Scenario(
-        "way out by hand: prompt fixed, workers killed, cleared before Airflow knows",
-        way_out,
-        edited=True,
-        render_seconds=600,
-        asked=2,
-        delivers=1,
-        task={"deferrable": False},
-        alone=True,
-    ),
-    Scenario("prompt fixed, cleared while deferred", edited(FIXED, deferred=True), edited=True, render_seconds=600, asked=2, delivers=1),
+    prompt_fixed("prompt fixed, cleared during the POST", edited_during_the_post(FIXED), may_stop=True, own_emulator=True),
+    prompt_fixed(f"prompt fixed, {LOST}", edited(FIXED, workers_lost=True), may_stop=True, task={"deferrable": False}, alone=True),
+    prompt_fixed(f"way out by hand: prompt fixed, {LOST}", way_out, task={"deferrable": False}, alone=True),
+    prompt_fixed("prompt fixed, cleared while deferred", edited(FIXED, deferred=True)),
 ]
-#: Without a path, a row whose try died before it could tell is not known where it has moved to, and is paid for again
-#: (`docs/never-pay-twice.md`, *What is not promised*).
+#: Not played with Airflow's store: a row was paid for again there before rows told each other ahead of the POST, and it was not played
+#: since (`docs/never-pay-twice.md`, *What is not promised*).
 LEDGER_PATH = [
-    Scenario(
-        "row inserted on top, cleared during the POST",
-        edited_during_the_post(*INSERTED),
-        edited=True,
-        may_stop=True,
-        asked=3,
-        task=IN_WORKERS,
-        own_emulator=True,
-    ),
+    row_inserted("row inserted on top, cleared during the POST", edited_during_the_post(*INSERTED), task=IN_WORKERS, own_emulator=True),
 ]
